@@ -1,0 +1,89 @@
+"""llama.cpp: what it allocates for a question, by its own arithmetic."""
+
+from collections.abc import Sequence
+
+from tonnage.answer import Estimate
+from tonnage.engines.llamacpp.command import launch
+from tonnage.engines.llamacpp.notes import notes
+from tonnage.engines.llamacpp.parts import device_answers, parts_by_device
+from tonnage.engines.llamacpp.placement import Placement, place
+from tonnage.engines.llamacpp.settings import Settings, context_of, resolve
+from tonnage.engines.llamacpp.stored import recipe_of, stored_tensors, weights_answer
+from tonnage.engines.llamacpp.summary import caches
+from tonnage.hardware.devices import Device, parse_devices
+from tonnage.model.types import NOTHING, Attached, Model
+from tonnage.question import Question
+from tonnage.units import parse_bytes
+
+ONE_GPU = Device("GPU", "gpu", None, None, None)
+"""what is answered for where no device is named: one GPU without a limit"""
+
+
+def answer(question: Question, model: Model, attached: Attached = NOTHING) -> Estimate:
+    """The estimate of a question; every error of the project may be raised."""
+    settings = resolve(question, model)
+    gpus = gpus_of(question, settings)
+    recipe = recipe_of(question, model)
+    tensors = stored_tensors(model, recipe, question.mtp)
+    placement = place(question, model, [gpu.usable_bytes or 1 for gpu in gpus])
+    lines = parts_by_device(model, tensors, settings, placement, attached)
+    resolved, assumed = _resolved(question, model, settings, recipe.full_name)
+    return Estimate(
+        question=resolved,
+        assumed=assumed,
+        model=model,
+        weights=weights_answer(model, recipe, question.mtp),
+        devices=device_answers(lines, gpus, _ram(question), settings),
+        engine=f"llama.cpp {settings.build.name}",
+        command={"llama.cpp": launch(question, model, settings, recipe.full_name.replace("/", "-"), not gpus)},
+        notes=notes(question, model, tensors, settings, placement),
+        caches=caches(model, settings),
+    )
+
+
+def gpus_of(question: Question, settings: Settings) -> Sequence[Device]:
+    """The GPUs that the question names; none for the CPU backend, one without a limit where it names none."""
+    if settings.backend == "cpu":
+        return ()
+    return parse_devices(question.device, question.in_use or ()) if question.device else (ONE_GPU,)
+
+
+def placement_of(question: Question, model: Model) -> tuple[Settings, Placement]:
+    """Settings and placement of a question, for explanations."""
+    settings = resolve(question, model)
+    return settings, place(question, model, [gpu.usable_bytes or 1 for gpu in gpus_of(question, settings)])
+
+
+def _ram(question: Question) -> int | None:
+    return parse_bytes(question.ram.split()[0], memory=True) if question.ram else None
+
+
+def _resolved(question: Question, model: Model, settings: Settings, recipe: str) -> tuple[dict[str, object], tuple[str, ...]]:
+    """The question with its defaults filled in, and which of its keys were defaults."""
+    from tonnage.question import to_dict
+
+    given = to_dict(question)
+    filled = {
+        "model": question.model,
+        "quant": recipe,
+        "engine": "llama.cpp",
+        "engine_version": settings.build.name,
+        "backend": settings.backend,
+        "context": min(context_of(question, model), settings.cells) if question.n_ctx is not None else context_of(question, model),
+        "users": question.users or 1,
+        "profile": settings.profile,
+        "n_ctx": settings.n_ctx,
+        "slots": settings.slots,
+        "kv_unified": settings.unified,
+        "batch": settings.batch,
+        "ubatch": settings.ubatch,
+        "flash_attn": "on" if settings.flash_attn else "off",
+        "cache_type_k": settings.type_k,
+        "cache_type_v": settings.type_v,
+        "kv_offload": settings.kv_offload,
+        "op_offload": settings.op_offload,
+        "mmap": settings.mmap,
+        "margin": settings.build.fit_margin_bytes if question.margin is None else question.margin,
+    }
+    resolved = {**given, **filled}
+    return resolved, tuple(key for key in filled if key not in given)

@@ -1,0 +1,74 @@
+"""The launch command that an answer is about: run with it, llama.cpp allocates what the answer says."""
+
+import re
+
+from tonnage.engines.llamacpp.settings import Settings
+from tonnage.model.types import Model
+from tonnage.question import Question
+
+
+def launch(question: Question, model: Model, settings: Settings, recipe: str, cpu_only: bool) -> str:
+    """`llama-server ...` (or `llama-cli ...` for the tools profile), every setting that differs from the default spelled out."""
+    program = "llama-server" if settings.profile == "server" else "llama-cli"
+    words = [program, "-m", _quoted(_file(question, model, recipe)), "--fit", "off", "-c", str(settings.n_ctx), *_slots(question, settings)]
+    words += ["-ngl", _layers(question, cpu_only)]
+    words += [word for option in _options(question, settings) for word in option]
+    return " ".join(words)
+
+
+def _file(question: Question, model: Model, recipe: str) -> str:
+    if model.basis == "file":
+        return model.source
+    return f"{model.name.rsplit('/', 1)[-1]}-{recipe}.gguf"
+
+
+def _quoted(path: str) -> str:
+    """The path as a shell takes it for one word."""
+    return path if re.fullmatch(r"[\w./:@%+=-]+", path) else "'" + path.replace("'", "'\\''") + "'"
+
+
+def _slots(question: Question, settings: Settings) -> list[str]:
+    """llama-server without -np runs four slots on one cache; with it, caches of their own."""
+    if settings.profile != "server":
+        return []
+    if settings.slots == settings.build.server_slots and settings.unified and question.slots is None:
+        return []
+    return ["-np", str(settings.slots), *(["-kvu"] if settings.unified and settings.slots > 1 else [])]
+
+
+def _layers(question: Question, cpu_only: bool) -> str:
+    if cpu_only:
+        return "0"
+    return "all" if question.gpu_layers is None or question.gpu_layers < 0 else str(question.gpu_layers)
+
+
+def _options(question: Question, settings: Settings) -> list[tuple[str, ...]]:
+    build = settings.build
+    values = (
+        ("-b", question.batch if question.batch and settings.batch != min(build.batch, settings.n_ctx) else None),
+        ("-ub", question.ubatch if question.ubatch and settings.ubatch != min(build.ubatch, settings.batch) else None),
+        ("-fa", question.flash_attn if question.flash_attn in ("on", "off") else None),
+        ("-ctk", settings.type_k if settings.type_k != "f16" else None),
+        ("-ctv", settings.type_v if settings.type_v != "f16" else None),
+        ("-ncmoe", question.n_cpu_moe or None),
+        ("-ot", _quoted_pattern(question.override_tensor)),
+        ("-ts", ",".join(f"{x:g}" for x in question.tensor_split) if question.tensor_split else None),
+        ("-mg", question.main_gpu or None),
+        ("-sm", question.split_mode if question.split_mode not in (None, "layer") else None),
+        ("--mmproj", _quoted(question.mmproj) if question.mmproj else None),
+        ("--spec-type", "draft-mtp" if settings.n_draft else None),
+    )
+    switches = (
+        ("--swa-full", settings.swa_full),
+        ("-nkvo", not settings.kv_offload),
+        ("--no-op-offload", not settings.op_offload),
+        ("-cmoe", bool(question.cpu_moe)),
+        ("--no-mmap", not settings.mmap),
+    )
+    adapters: list[tuple[str, ...]] = [("--lora", _quoted(path)) for path in question.lora or ()]
+    given: list[tuple[str, ...]] = [(name, str(value)) for name, value in values if value is not None]
+    return given + [(name,) for name, on in switches if on] + adapters
+
+
+def _quoted_pattern(pattern: str | None) -> str | None:
+    return None if not pattern else '"' + pattern.replace('"', '\\"').replace("$", "\\$") + '"'

@@ -1,0 +1,1 @@
+"""Compute buffers: what the graph of one batch needs besides weights and cache."""

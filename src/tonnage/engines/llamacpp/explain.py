@@ -1,0 +1,121 @@
+"""Why a part has its size: the rule of llama.cpp with this question's numbers put in."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from tonnage.answer import Explanation
+from tonnage.engines.llamacpp import placement_of
+from tonnage.engines.llamacpp.buffers import CPU, CUDA, allocated_rows
+from tonnage.engines.llamacpp.cache import cache_tensors, widest_v
+from tonnage.engines.llamacpp.compute.closed import compute_by_device, masks
+from tonnage.engines.llamacpp.extras import snapshot_bytes
+from tonnage.engines.llamacpp.output import output_bytes
+from tonnage.engines.llamacpp.placement import HOST, Placement
+from tonnage.engines.llamacpp.settings import Settings
+from tonnage.engines.llamacpp.stored import recipe_of, stored_tensors
+from tonnage.engines.llamacpp.summary import kind
+from tonnage.engines.llamacpp.weights import homes
+from tonnage.errors import QuestionError, nearest
+from tonnage.model.types import Model
+from tonnage.question import Question
+
+Writer = Callable[[Question, Model, Settings, Placement], Explanation]
+
+
+def explain(question: Question, model: Model, part: str) -> Explanation:
+    """The explanation of `part`; QuestionError with the nearest names for a part there is none of."""
+    if part not in WRITERS:
+        raise QuestionError(f"no part called {part!r}; there are {', '.join(WRITERS)}", nearest(part, WRITERS))
+    settings, placement = placement_of(question, model)
+    return WRITERS[part](question, model, settings, placement)
+
+
+def _cached(part: str, title: str, formula: str, source: str) -> Writer:
+    def write(question: Question, model: Model, settings: Settings, placement: Placement) -> Explanation:
+        steps, total = _cache_steps(part, model, settings, placement)
+        return Explanation(title, formula, steps or ("no layer of this model keeps any",), f"{total:,} bytes", source)
+
+    return write
+
+
+def _cache_steps(part: str, model: Model, settings: Settings, placement: Placement) -> tuple[tuple[str, ...], int]:
+    """One line per kind of array, with how many layers keep it."""
+    v_width = widest_v(model.layers)
+    lines: Counter[tuple[str, str, int, int, bool]] = Counter()
+    for i, layer in enumerate(model.layers):
+        for t in () if layer.nextn else cache_tensors(layer, settings, v_width):
+            if t.part == part:
+                lines[kind(layer), t.type, t.row, t.rows, placement.cache_device(i) == HOST] += 1
+    steps, total = [], 0
+    for (layer_kind, type_, row, rows, on_host), count in lines.items():
+        nbytes = allocated_rows(type_, row, rows, CPU if on_host else CUDA)
+        total += count * nbytes
+        steps.append(f"{layer_kind}: {count} x {row} elements x {rows:,} rows in {type_} = {count} x {nbytes:,} = {count * nbytes:,} bytes")
+    return tuple(steps), total
+
+
+def _weights(question: Question, model: Model, settings: Settings, placement: Placement) -> Explanation:
+    tensors = stored_tensors(model, recipe_of(question, model), question.mtp)
+    count: Counter[tuple[int, str]] = Counter()
+    nbytes: Counter[tuple[int, str]] = Counter()
+    for tensor, device in homes(model, tensors, placement, False):
+        count[device, tensor.type] += 1
+        nbytes[device, tensor.type] += tensor.nbytes
+    steps = tuple(
+        f"{_name(device)}: {count[device, type_]} tensors in {type_}, {size:,} bytes" for (device, type_), size in sorted(nbytes.items(), key=lambda x: (x[0][0], -x[1]))
+    )
+    return Explanation(
+        "Weights",
+        "sum over tensors of pad(elements / block x bytes per block [+ row padding], alignment)",
+        steps,
+        f"{sum(nbytes.values()):,} bytes before padding (128 bytes on a GPU, 32 on the host)",
+        f"tensor types: llama-quant.cpp, rules {question.rules or '2026'}; homes: llama-model.cpp, build {settings.build.number}",
+    )
+
+
+def _name(device: int) -> str:
+    return "host" if device == HOST else f"GPU {device}"
+
+
+def _compute(question: Question, model: Model, settings: Settings, placement: Placement) -> Explanation:
+    sizes = compute_by_device(model, settings, placement)
+    steps = (
+        f"tokens of the reserved batch U = {settings.tokens}, outputs O = {settings.outputs}",
+        f"attention masks M = {masks(model, settings):,} bytes",
+        *(f"{_name(device)}: {f.bytes:,} bytes, between {f.bytes + f.error.low:,} and {f.bytes + f.error.high:,}" for device, f in sizes.items()),
+    )
+    formula = "M + 4 x U x (live floats per token at the worst operation), or with logits M + 4 x U x 4 x d + 4 x O x V"
+    return Explanation("Compute buffer", formula, steps, f"{sum(f.bytes for f in sizes.values()):,} bytes", "measured on llama.cpp build 11434")
+
+
+def _output(question: Question, model: Model, settings: Settings, placement: Placement) -> Explanation:
+    steps = (f"4 bytes x {model.n_vocab:,} logits x {settings.slots} slots",)
+    source = "llama_context::output_reserve, build 11434"
+    return Explanation("Output buffer", "4 x vocabulary x slots", steps, f"{output_bytes(model, settings):,} bytes", source)
+
+
+def _prompt_cache(question: Question, model: Model, settings: Settings, placement: Placement) -> Explanation:
+    limit = settings.build.prompt_cache_bytes
+    text = ("the server keeps the prompts of slots that were given away, up to --cache-ram; nothing is taken at the start",)
+    return Explanation("Prompt cache", "--cache-ram (8192 MiB)", text, f"up to {limit:,} bytes", "tools/server, common/common.h, build 11434")
+
+
+def _checkpoints(question: Question, model: Model, settings: Settings, placement: Placement) -> Explanation:
+    one, build = snapshot_bytes(model, settings), settings.build
+    steps = (f"one snapshot {one:,} bytes", f"{build.checkpoints} per slot x {settings.slots} slots, taken as prompts grow")
+    formula = "--ctx-checkpoints x slots x (recurrent state + sliding windows of one sequence)"
+    return Explanation("Context checkpoints", formula, steps, f"up to {one * build.checkpoints * settings.slots:,} bytes", "tools/server, build 11434")
+
+
+_KV = "sum over layers of pad(bytes(type, width) x cells x streams [+ row padding], alignment), for K and for V"
+_STATE = "sum over recurrent layers of pad(4 x elements x slots x (1 + drafted tokens), alignment)"
+WRITERS: Mapping[str, Writer] = {
+    "weights": _weights,
+    "kv": _cached("kv", "KV cache", _KV, "llama-kv-cache.cpp, build 11434"),
+    "state": _cached("state", "Recurrent state", _STATE, "llama-memory-recurrent.cpp, build 11434"),
+    "compute": _compute,
+    "output": _output,
+    "prompt_cache": _prompt_cache,
+    "checkpoints": _checkpoints,
+}
+"""part -> who explains it"""

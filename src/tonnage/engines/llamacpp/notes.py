@@ -1,0 +1,74 @@
+"""What a careful person would add to an answer."""
+
+from collections.abc import Iterator
+
+from tonnage.engines.llamacpp.compute.constants import SPARSE
+from tonnage.engines.llamacpp.placement import HOST, Placement
+from tonnage.engines.llamacpp.settings import UNPROVEN_BACKENDS, Settings, context_of
+from tonnage.model.types import Attention, Model, Recurrent, Tensor
+from tonnage.question import Question
+
+
+def notes(question: Question, model: Model, tensors: tuple[Tensor, ...], settings: Settings, placement: Placement) -> tuple[str, ...]:
+    """One sentence each, the most surprising first."""
+    return (
+        *_context(question, model, settings),
+        *_slots(settings),
+        *_weights(model, tensors, settings, placement),
+        *_caches(model, settings),
+        *_margin(settings, placement),
+        *_backend(settings),
+        *model.notes,
+    )
+
+
+def _context(question: Question, model: Model, settings: Settings) -> Iterator[str]:
+    asked = question.n_ctx or context_of(question, model)
+    per_slot = settings.cells
+    if per_slot > model.context:
+        yield f"{per_slot:,} tokens is above the {model.context:,} that the model was trained for: it needs rope scaling (--rope-scaling yarn) to be of use."
+    if question.n_ctx is not None and question.context is not None:
+        yield f"n_ctx wins over context: each slot gets {per_slot:,} tokens."
+    elif not settings.unified and per_slot * (question.users or 1) != asked:
+        yield f"Each of the {settings.slots} slots gets {per_slot:,} tokens of the {settings.n_ctx:,}."
+
+
+def _slots(settings: Settings) -> Iterator[str]:
+    if settings.unified and settings.slots > 1:
+        yield (
+            f"llama-server runs {settings.slots} slots that share one cache: one request can fill it, {settings.slots} at a time share it. "
+            "-np 1 drops the state of the other slots."
+        )
+
+
+def _weights(model: Model, tensors: tuple[Tensor, ...], settings: Settings, placement: Placement) -> Iterator[str]:
+    if not placement.devices:
+        return
+    embedding = next((t for t in tensors if t.name == "token_embd.weight"), None)
+    if embedding is not None and placement.override(embedding.name) is None:
+        tied = not any(t.name == "output.weight" for t in tensors)
+        more = ", and once more on the GPU as the output matrix" if tied and placement.output != HOST else ""
+        yield f"The token embedding ({embedding.nbytes:,} bytes) stays in host memory{more}."
+    if model.n_nextn and not settings.n_draft and any(t.block is not None and t.block >= len(model.layers) - model.n_nextn for t in tensors):
+        yield "The multi-token-prediction block is in the file but is not loaded; --speculative mtp counts it."
+
+
+def _caches(model: Model, settings: Settings) -> Iterator[str]:
+    mixers = [m for layer in model.layers if not layer.nextn for m in layer.mixers]
+    growing = sum(not isinstance(m, Recurrent) and not (isinstance(m, Attention) and (m.window or m.kv_layer is not None)) for m in mixers)
+    if growing < len(mixers):
+        yield f"Only {growing} of {len(mixers)} layers have a cache that grows with the context."
+    if model.architecture in SPARSE:
+        yield "Sparse attention: the compute buffer is known to a wide band only."
+    if settings.swa_full and not any(isinstance(m, Attention) and m.window for m in mixers):
+        yield "swa_full changes nothing: the model has no sliding-window layers."
+
+
+def _margin(settings: Settings, placement: Placement) -> Iterator[str]:
+    if placement.devices:
+        yield "Not counted: the CUDA context and libraries (0.3 to 0.6 GiB per GPU). llama.cpp's own --fit keeps 1 GiB free per device."
+
+
+def _backend(settings: Settings) -> Iterator[str]:
+    if settings.backend in UNPROVEN_BACKENDS:
+        yield f"{settings.backend} is not proven: CUDA's rules are used, with a wider band."

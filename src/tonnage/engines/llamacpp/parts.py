@@ -1,0 +1,69 @@
+"""The lines of an answer: every buffer that llama.cpp allocates, per device."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from tonnage.answer import Band, DeviceAnswer, Part
+from tonnage.engines.llamacpp.cache import cache_by_device
+from tonnage.engines.llamacpp.compute.closed import compute_by_device
+from tonnage.engines.llamacpp.extras import attached_parts, draft_parts, server_parts
+from tonnage.engines.llamacpp.output import output_bytes
+from tonnage.engines.llamacpp.placement import HOST, Placement
+from tonnage.engines.llamacpp.settings import UNPROVEN_BACKENDS, Settings
+from tonnage.engines.llamacpp.weights import weights_by_device
+from tonnage.hardware.devices import Device
+from tonnage.model.types import Attached, Model, Tensor
+
+UNPROVEN_BAND = 0.03
+"""share by which a buffer may differ on a backend whose sizes were not measured: CUDA's rules are used for it"""
+
+
+def parts_by_device(
+    model: Model, tensors: tuple[Tensor, ...], settings: Settings, placement: Placement, attached: Attached
+) -> Mapping[int, list[Part]]:
+    """Every part on its device, the host as -1; parts of no bytes are left out."""
+    lines: dict[int, list[Part]] = defaultdict(list)
+
+    def add(device: int, part: str, nbytes: int, basis: str = "rule", error: Band | None = None, held: str | None = None) -> None:
+        if nbytes:
+            lines[device].append(Part(part, nbytes, basis, error, part, held or ("gpu" if device != HOST else "allocated")))
+
+    basis = "file" if model.basis == "file" and tensors is model.tensors else "rule"
+    for device, nbytes in sorted(weights_by_device(model, tensors, placement, False).items()):
+        add(device, "weights", nbytes, basis, held=_weights_held(device, placement, settings))
+    for (part, device), nbytes in sorted(cache_by_device(model, settings, placement).items()):
+        add(device, part, nbytes)
+    for device, fitted in sorted(compute_by_device(model, settings, placement).items()):
+        add(device, "compute", fitted.bytes, "fitted", fitted.error, held=_pinned(device, placement))
+    add(HOST, "output", output_bytes(model, settings), held=_pinned(HOST, placement))
+    for device, more in (*draft_parts(model, tensors, settings, placement), *attached_parts(attached, settings, placement)):
+        lines[device].append(more)
+    lines[HOST].extend(server_parts(model, settings))
+    return lines
+
+
+def _weights_held(device: int, placement: Placement, settings: Settings) -> str:
+    if device != HOST:
+        return "gpu"
+    return "mapped" if settings.mmap else "pinned" if placement.devices else "allocated"
+
+
+def _pinned(device: int, placement: Placement) -> str:
+    return "gpu" if device != HOST else "pinned" if placement.devices else "allocated"
+
+
+def device_answers(lines: Mapping[int, list[Part]], gpus: Sequence[Device], ram_bytes: int | None, settings: Settings) -> tuple[DeviceAnswer, ...]:
+    """The GPUs in order, then the host."""
+    proven = settings.backend not in UNPROVEN_BACKENDS
+    answers = [
+        DeviceAnswer(gpu.name, gpu.kind, tuple(part if proven else _widened(part) for part in lines.get(i, ())), gpu.capacity_bytes, gpu.usable_bytes)
+        for i, gpu in enumerate(gpus)
+    ]
+    return (*answers, DeviceAnswer("host", "host", tuple(lines.get(HOST, ())), ram_bytes, ram_bytes))
+
+
+def _widened(part: Part) -> Part:
+    """The part with the band of a backend that is not proven."""
+    more = round(part.bytes * UNPROVEN_BAND)
+    low, high = (part.error.low, part.error.high) if part.error else (0, 0)
+    return Part(part.part, part.bytes, "fitted", Band(low - more, high + more), part.why, part.held)

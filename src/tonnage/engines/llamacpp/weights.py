@@ -1,0 +1,69 @@
+"""Bytes of weights per buffer, as llama.cpp loads them.
+
+Source: src/llama-model.cpp and src/llama-model-loader.cpp of build 11434; checked against the
+engine's own report in every case of the project's oracle.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+
+from tonnage.engines.llamacpp.buffers import CPU, CUDA, allocated
+from tonnage.engines.llamacpp.placement import HOST, Placement
+from tonnage.model.types import Model, Tensor
+
+HOST_TENSORS = ("token_embd.", "position_embd.", "token_types.", "per_layer_token_embd.")
+"""input tensors: looked up by row, they stay in host memory even with every layer offloaded"""
+
+_FFN_AND_HEAD = ("ffn_gate", "ffn_up", "ffn_down", "exp_probs_b", "nextn.embed_tokens", "nextn.shared_head")
+NEXTN_LOADED: Mapping[str, tuple[str, ...]] = {
+    "glm-dsa": ("exp_probs_b",),
+    "deepseek32": ("exp_probs_b",),
+    "hy_v3": _FFN_AND_HEAD,
+    "step35": (*_FFN_AND_HEAD, "attn_q_norm", "attn_k_norm", "attn_gate"),
+}
+"""tensors of a NextN block, by the beginning of their names, that are loaded although drafting is off:
+those that src/models/*.cpp creates without the flag that skips the block"""
+
+CPU_TIED_TWICE = ("gemma4",)
+"""architectures whose tied embedding is counted twice where no GPU is (seen without mmap)"""
+
+
+@lru_cache(maxsize=64)
+def weights_by_device(model: Model, tensors: tuple[Tensor, ...], placement: Placement, draft: bool) -> dict[int, int]:
+    """Bytes of weights on every device (host: -1), loaded for plain decoding or for MTP drafting."""
+    total: Counter[int] = Counter()
+    for tensor, device in homes(model, tensors, placement, draft):
+        total[device] += allocated(tensor, CPU if device == HOST else CUDA)
+    return dict(total)
+
+
+def homes(model: Model, tensors: tuple[Tensor, ...], placement: Placement, draft: bool) -> Iterator[tuple[Tensor, int]]:
+    """Every tensor that is loaded, with its device; one that lives in two places comes twice."""
+    trunk = len(model.layers) - model.n_nextn
+    tied = not any(t.name == "output.weight" for t in tensors)
+    for tensor in tensors:
+        block = tensor.block
+        if block is not None and block >= trunk and not draft and not _loaded_anyway(model, tensor):
+            continue
+        override = placement.override(tensor.name) if placement.overrides else None
+        if tensor.name == "rope_freqs.weight":
+            yield from ((tensor, device) for device in sorted(set(placement.layers[:trunk])))
+        elif tensor.name.startswith(HOST_TENSORS):
+            home = HOST if override is None else override
+            yield tensor, home
+            if tied and tensor.name == "token_embd.weight" and _needs_copy(model, home, placement):
+                yield tensor, placement.output
+        elif override is not None:
+            yield tensor, override
+        else:
+            yield tensor, placement.output if block is None else placement.layers[block]
+
+
+def _loaded_anyway(model: Model, tensor: Tensor) -> bool:
+    return tensor.name.split(".", 2)[2].startswith(NEXTN_LOADED.get(model.architecture, ()))
+
+
+def _needs_copy(model: Model, home: int, placement: Placement) -> bool:
+    """A tied embedding is copied to the output's device, unless it lives there already."""
+    return placement.output != home or (placement.devices == 0 and model.architecture in CPU_TIED_TWICE)
