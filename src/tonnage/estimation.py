@@ -1,0 +1,39 @@
+"""(Question, Model) -> Estimate: the one function that every face calls. Pure."""
+
+from dataclasses import replace
+from importlib import import_module
+
+from tonnage.answer import Estimate, Explanation
+from tonnage.errors import UnsupportedError, nearest
+from tonnage.model.types import NOTHING, Attached, Model
+from tonnage.question import Question
+from tonnage.verdict import judge
+
+ENGINES = {"llama.cpp": "tonnage.engines.llamacpp"}
+"""name -> package with `answer`, and `explain` in a module of its own; imported when first asked for"""
+
+_SPELLINGS = {"llamacpp": "llama.cpp", "llama": "llama.cpp", "llama-cpp": "llama.cpp", "llama-server": "llama.cpp"}
+DEFAULT_ENGINE = "llama.cpp"
+
+
+def engine_of(question: Question) -> str:
+    """The package of the engine that is asked about; UnsupportedError where there are no rules for it."""
+    asked = (question.engine or DEFAULT_ENGINE).lower()
+    package = ENGINES.get(_SPELLINGS.get(asked, asked))
+    if package is None:
+        raise UnsupportedError(f"no rules for engine {question.engine!r} yet; known: {', '.join(ENGINES)}", nearest(asked, ENGINES))
+    return package
+
+
+def estimate(question: Question, model: Model, attached: Attached = NOTHING) -> Estimate:
+    """What the model takes under the question's settings, device by device, and whether it fits."""
+    found: Estimate = import_module(engine_of(question)).answer(question, model, attached)
+    if found.verdict is not None:
+        return found
+    return replace(found, verdict=judge(found.devices, int(found.question.get("margin") or 0)))
+
+
+def explain(question: Question, model: Model, part: str) -> Explanation:
+    """Why a part has its size."""
+    told: Explanation = import_module(engine_of(question) + ".explain").explain(question, model, part)
+    return told

@@ -1,0 +1,31 @@
+"""An answer in every form that it can be shown in. Rounding happens here and nowhere else."""
+
+from importlib import import_module
+from typing import NamedTuple
+
+from tonnage.answer import Estimate
+from tonnage.question import Question
+
+
+class Style(NamedTuple):
+    """What the place of output can show."""
+
+    colour: bool = False
+    bars: bool = False
+    width: int = 80
+
+
+FORMATS = {
+    "table": "tonnage.render.text",
+    "json": "tonnage.render.json",
+    "csv": "tonnage.render.csv",
+    "md": "tonnage.render.markdown",
+    "url": "tonnage.render.url",
+}
+"""name -> module with `render(question, estimate, style)`, imported when first asked for"""
+
+
+def render(name: str, question: Question, estimate: Estimate, style: Style = Style()) -> str:
+    """The answer in the format called `name`, without a newline at its end."""
+    text: str = import_module(FORMATS[name]).render(question, estimate, style)
+    return text

@@ -1,0 +1,48 @@
+"""The sentences that every readable form of an answer begins and ends with."""
+
+from tonnage.answer import DeviceAnswer, Estimate
+from tonnage.render import numbers
+
+
+def headline(estimate: Estimate) -> str:
+    """Model, quant and engine."""
+    return f"{estimate.model.name} · {_recipe(estimate)} · {estimate.engine} · {estimate.question.get('backend', '')}".removesuffix(" · ")
+
+
+def _recipe(estimate: Estimate) -> str:
+    weights = estimate.weights
+    kind = max(weights.by_type, key=lambda t: weights.by_type[t][1], default="") if weights.recipe == "file" else ""
+    return f"as in the file (mostly {kind})" if kind else weights.recipe
+
+
+def settings(estimate: Estimate) -> str:
+    """Context, slots and cache types, as they were asked or assumed."""
+    asked = estimate.question
+    words = [f"{numbers.tokens(int(asked['context']))} tokens a request"] if "context" in asked else []
+    slots = int(asked.get("slots") or 1)
+    if slots > 1:
+        words.append(f"{slots} slots {'share one cache' if asked.get('kv_unified') else 'with a cache each'}")
+    if "cache_type_k" in asked:
+        words.append(f"cache {asked['cache_type_k']}/{asked['cache_type_v']}")
+    if asked.get("flash_attn") == "off":
+        words.append("no flash attention")
+    return ", ".join(words)
+
+
+def totals(estimate: Estimate) -> str:
+    """All devices together at the start, in both units, and what the host may be asked for later."""
+    later = sum(reserved_bytes(device) for device in estimate.devices)
+    text = f"total {both(estimate.total_bytes - later)}"
+    if estimate.gpu_bytes and estimate.host_bytes:
+        text += f": GPU {numbers.gib(estimate.gpu_bytes)} GiB, host {numbers.gib(estimate.host_bytes - later)} GiB"
+    return f"{text}; up to {numbers.gib(later)} GiB more of host memory as it serves" if later else text
+
+
+def reserved_bytes(device: DeviceAnswer) -> int:
+    """What a device may be asked for later, and does not hold at the start."""
+    return sum(part.bytes for part in device.parts if part.held == "reserved")
+
+
+def both(nbytes: int) -> str:
+    """`6.00 GiB (6.44 GB)`."""
+    return f"{numbers.gib(nbytes)} GiB ({numbers.gb(nbytes)} GB)"

@@ -1,0 +1,179 @@
+"""The answer as a table for a terminal of 80 columns; it reads the same without colour."""
+
+from collections.abc import Iterable, Iterator
+
+from tonnage.answer import DeviceAnswer, Estimate, Explanation, Part, Verdict
+from tonnage.question import Question
+from tonnage.render import Style, numbers
+from tonnage.render.headline import headline, reserved_bytes, settings, totals
+from tonnage.units import GIB
+
+_COLOURS = {"fits": "32", "tight": "33", "offload": "33", "spills": "31", "pages": "31", "too big": "31"}
+_BOLD, _DIM = "1", "2"
+_BLOCKS = {"weights": ("█", "34"), "kv": ("▓", "36"), "state": ("▒", "35"), "compute": ("░", "33")}
+_OTHER = ("▪", "37")
+_FREE = "·"
+_BAR = 48
+_NAME, _BASIS, _ERROR = 15, 8, 14
+
+
+def render(question: Question, estimate: Estimate, style: Style) -> str:
+    """Headline, a table for each device, total, verdict, command and notes."""
+    return "\n".join(line.rstrip() for line in _lines(estimate, style))
+
+
+def _lines(estimate: Estimate, style: Style) -> Iterator[str]:
+    yield _paint(headline(estimate), _BOLD, style)
+    yield from _wrapped(settings(estimate), style)
+    for title, device in _titled(estimate):
+        yield ""
+        yield from _device(title, device, style)
+    yield ""
+    yield from _wrapped(totals(estimate), style)
+    if estimate.verdict:
+        yield from _wrapped(f"{estimate.verdict.word}: {estimate.verdict.text}", style, paint=_colour(estimate.verdict))
+    yield from _closing(estimate, style)
+
+
+def _closing(estimate: Estimate, style: Style) -> Iterator[str]:
+    for command in estimate.command.values():
+        yield ""
+        yield from _command(command, style.width)
+    notes = [*estimate.notes, *_assumed(estimate)]
+    if notes:
+        yield ""
+        for note in notes:
+            yield from _wrapped(note, style, first="- ", rest="  ")
+
+
+def _assumed(estimate: Estimate) -> Iterator[str]:
+    """The defaults that an answer hangs on most."""
+    told = [f"{key} {estimate.question[key]}" for key in ("quant", "context") if key in estimate.assumed and estimate.question.get(key) != "file"]
+    if told:
+        yield f"Assumed, since not given: {', '.join(told)}."
+
+
+# --- a device -------------------------------------------------------------------------------------
+
+
+def _titled(estimate: Estimate) -> Iterator[tuple[str, DeviceAnswer]]:
+    """Devices that hold something; GPUs are numbered where there are several, as the engine numbers them."""
+    several = sum(device.kind != "host" for device in estimate.devices) > 1
+    for i, device in enumerate(estimate.devices):
+        if device.parts:
+            yield "host memory" if device.kind == "host" else f"{i}: {device.name}" if several else device.name, device
+
+
+def _device(title: str, device: DeviceAnswer, style: Style) -> Iterator[str]:
+    held = device.kind == "host"
+    head = f"{title:<{_NAME + 2}} {'GiB':>9} {'GB':>9}  {'basis':<{_BASIS}} {'error':<{_ERROR}} {'held' if held else ''}"
+    yield _paint(head.rstrip(), _BOLD, style)
+    for part in device.parts:
+        yield f"  {_row(part, held)}"
+    total = device.total_bytes
+    yield _paint(f"  {'total':<{_NAME}} {numbers.gib(total):>9} {numbers.gb(total):>9}", _BOLD, style) + _reserved(device)
+    yield from _against(device, style)
+
+
+def _row(part: Part, held: bool) -> str:
+    name = numbers.part_name(part.part)
+    sizes = f"{numbers.gib(part.bytes):>9} {numbers.gb(part.bytes):>9}"
+    return f"{name:<{_NAME}} {sizes}  {part.basis:<{_BASIS}} {numbers.error(part):<{_ERROR}} {part.held if held else ''}"
+
+
+def _reserved(device: DeviceAnswer) -> str:
+    """What a device does not hold at the start."""
+    later = reserved_bytes(device)
+    return f"  {numbers.gib(device.total_bytes - later)} GiB of it at the start" if later else ""
+
+
+def _against(device: DeviceAnswer, style: Style) -> Iterator[str]:
+    """The device's memory, in words and as a bar."""
+    if device.usable_bytes is None:
+        return
+    free = device.free_bytes or 0
+    left = f"{numbers.gib(free)} GiB free" if free >= 0 else f"{numbers.gib(-free)} GiB short"
+    yield f"  {numbers.gib(device.total_bytes)} of {numbers.gib(device.usable_bytes)} GiB, {left}"
+    if style.bars:
+        yield f"  {bar(device, style)}"
+
+
+def bar(device: DeviceAnswer, style: Style) -> str:
+    """Parts and free memory drawn to scale; a `|` marks where the memory of a device ends that is too small."""
+    usable, total = device.usable_bytes or 0, device.total_bytes
+    scale = max(usable, total, 1)
+    drawn, sum_bytes, text = 0, 0, ""
+    for part in device.parts:
+        sum_bytes += part.bytes
+        cells = _BAR * sum_bytes // scale - drawn
+        glyph, colour = _BLOCKS.get(part.part, _OTHER)
+        text += _paint(glyph * cells, colour, style) if cells else ""
+        drawn += cells
+    text += _FREE * (_BAR - drawn)
+    return f"{text} {'over ' + f'{(total - usable) / GIB:.1f} GiB' if total > usable else ''}".rstrip()
+
+
+# --- words ----------------------------------------------------------------------------------------
+
+
+def explanation(told: Explanation, style: Style) -> str:
+    """Why a part has its size: rule, numbers put in, source."""
+    steps = [f"  {step}" for step in told.steps]
+    return "\n".join([_paint(told.title, _BOLD, style), "", f"  {told.formula}", *steps, f"  = {told.result}", "", f"source: {told.source}"])
+
+
+def _colour(verdict: Verdict) -> str:
+    return _COLOURS.get(verdict.word, _BOLD)
+
+
+def _paint(text: str, colour: str, style: Style) -> str:
+    return f"\x1b[{colour}m{text}\x1b[0m" if style.colour and text else text
+
+
+def _wrapped(text: str, style: Style, *, first: str = "", rest: str = "", paint: str = "") -> Iterator[str]:
+    """`text` broken at blanks; a word that is longer than a line stays whole."""
+    line, indent = first, first
+    for word in text.split():
+        if len(line) + len(word) + 1 > style.width and line.strip() and line != indent:
+            yield _paint(line, paint, style) if paint else line
+            line, indent = rest, rest
+        line += word if line == indent else f" {word}"
+    yield _paint(line, paint, style) if paint else line
+
+
+def _command(command: str, width: int) -> Iterator[str]:
+    """A command that can be pasted: broken before options, with a backslash."""
+    line = ""
+    for group in _options(command.split(" ")):
+        if line and len(line) + len(group) + 3 > width:
+            yield line + " \\"
+            line = "  " + group
+        else:
+            line = f"{line} {group}" if line else group
+    yield line
+
+
+def _options(words: Iterable[str]) -> Iterator[str]:
+    """Words gathered so that an option and its value stay together; quotes are not looked into."""
+    group = ""
+    for word in words:
+        if word.startswith("-") and group and not word.lstrip("-").isdigit():
+            yield group
+            group = word
+        else:
+            group = f"{group} {word}" if group else word
+    yield group
+
+
+def table(columns: Iterable[str], rows: Iterable[Iterable[str]], right: Iterable[int], style: Style) -> str:
+    """A plain table: columns as wide as their widest cell."""
+    grid = [[str(cell) for cell in row] for row in (columns, *rows)]
+    widths = [max(len(row[i]) for row in grid) for i in range(len(grid[0]))]
+    to_right = set(right)
+
+    def line(row: list[str]) -> str:
+        cells = (cell.rjust(width) if i in to_right else cell.ljust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True)))
+        return "  ".join(cells).rstrip()
+
+    return "\n".join([_paint(line(grid[0]), _BOLD, style), *(line(row) for row in grid[1:])])
+

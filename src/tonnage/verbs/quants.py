@@ -1,0 +1,48 @@
+"""`tonnage quants`: a model in every recipe."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from tonnage.errors import UnsupportedError
+from tonnage.estimation import estimate
+from tonnage.quant import recipes
+from tonnage.question import Question, of_pairs, to_dict
+from tonnage.render import numbers
+from tonnage.source import Opened, open_question
+from tonnage.verbs import Call
+from tonnage.verbs.estimate import pairs_of
+from tonnage.verbs.rows import Column, print_rows
+
+COLUMNS = (
+    Column("quant", "quant"),
+    Column("bits_per_weight", "bits/weight", lambda bits: f"{bits:.2f}", right=True),
+    Column("tensor_bytes", "tensors GiB", numbers.gib, right=True),
+    Column("total_bytes", "total GiB", numbers.gib, right=True),
+)
+
+
+def run(call: Call) -> int:
+    """List every recipe that the model can be stored in, smallest first."""
+    opened = open_question(of_pairs(pairs_of(call)))
+    rows = sorted(_rows(opened), key=lambda row: int(row["tensor_bytes"]))
+    return print_rows(call, COLUMNS, rows, {"question": to_dict(opened.question)})
+
+
+def _rows(opened: Opened) -> Iterator[dict[str, Any]]:
+    for name in recipes.NAMES:
+        try:
+            yield _row(replace(opened.question, quant=name), opened)
+        except UnsupportedError:
+            continue  # a recipe that this model's tensors cannot take
+
+
+def _row(question: Question, opened: Opened) -> dict[str, Any]:
+    answer = estimate(question, opened.model, opened.attached)
+    weights = answer.weights
+    return {
+        "quant": question.quant,
+        "tensor_bytes": weights.tensor_bytes,
+        "bits_per_weight": weights.bits_per_weight,
+        "total_bytes": answer.total_bytes,
+    }

@@ -1,0 +1,44 @@
+"""Lists of rows, in every form that a list can take."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from tonnage.verbs import Call
+from tonnage.verbs.estimate import style_of
+
+
+class Column(NamedTuple):
+    """One column: the key of a row, its title, and how people read its values."""
+
+    key: str
+    title: str
+    show: Callable[[Any], str] = str
+    right: bool = False
+
+
+def print_rows(call: Call, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], head: Mapping[str, Any]) -> int:
+    """Print the rows; `head` goes before them in JSON."""
+    if call.format == "json":
+        from tonnage.render import json as form
+
+        call.print(form.dumps({"schema": form.SCHEMA, **head, "rows": list(rows)}))
+    elif call.format == "csv":
+        from tonnage.render import csv
+
+        call.print(csv.write([c.key for c in columns], [[row[c.key] for c in columns] for row in rows]))
+    else:
+        call.print(_readable(call, columns, rows))
+    return 0
+
+
+def _readable(call: Call, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> str:
+    titles = [column.title for column in columns]
+    cells = [[column.show(row[column.key]) for column in columns] for row in rows]
+    right = [i for i, column in enumerate(columns) if column.right]
+    if call.format == "md":
+        from tonnage.render import markdown
+
+        return markdown.write(titles, cells, right)
+    from tonnage.render import text
+
+    return text.table(titles, cells, right, style_of(call))
