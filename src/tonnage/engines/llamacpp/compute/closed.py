@@ -5,13 +5,12 @@ O outputs, M bytes of all attention masks. Source: runs of build 11434; each reg
 spread that was measured against the engine.
 """
 
-from dataclasses import dataclass
-
 from tonnage.answer import Band
 from tonnage.engines.llamacpp.cache import window_cells
 from tonnage.engines.llamacpp.compute.constants import SPARSE, Width, width
 from tonnage.engines.llamacpp.placement import HOST, Placement
 from tonnage.engines.llamacpp.settings import Settings
+from tonnage.frozen import dataclass
 from tonnage.model.hparams import Hparams
 from tonnage.model.types import Attention, Compressed, Latent, Model, Recurrent
 from tonnage.quant.types import block_type

@@ -5,11 +5,11 @@ CPU); the closed forms reproduce most of them and serve shapes that have no row.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from tonnage.data import load_json
+from tonnage.frozen import dataclass
 from tonnage.model.hparams import Hparams
 from tonnage.model.types import Dense, Experts, Latent, Model
 

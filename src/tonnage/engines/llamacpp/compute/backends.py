@@ -1,0 +1,91 @@
+"""What CUDA and the CPU backend can run, where, and how large a tensor gets on them.
+
+Source: ggml/src/ggml-cuda (ggml-cuda.cu, fattn.cu), build 11434, compute capability 8.0 and newer.
+"""
+
+from tonnage.engines.llamacpp.buffers import row_padding
+from tonnage.engines.llamacpp.compute.graph import Node
+from tonnage.quant.types import TYPES
+from tonnage.units import pad
+
+OP_OFFLOAD_BATCH = 32
+"""GGML_OP_OFFLOAD_MIN_BATCH: smaller batches leave an operation where its weight is"""
+
+FLASH_HEADS = {40: 40, 64: 64, 72: 72, 80: 80, 96: 96, 112: 112, 128: 128, 192: 128, 256: 256, 320: 256, 512: 512, 576: 512}
+"""head sizes of K that CUDA's flash attention takes, and the head size of V that belongs to each"""
+
+FLASH_GROUPED = {192: 8, 320: 32, 512: 1, 576: 1}
+"""head sizes that need grouped queries, and what the group must be a multiple of"""
+
+FLASH_TYPES = frozenset({"f32", "f16", "bf16", "q4_0", "q8_0", "q4_1", "q5_0", "q5_1"})
+
+_KQ_STRIDE = 256
+
+
+def cuda_size(node: Node) -> int:
+    """Bytes on a GPU: padded rows of quantised tensors, and flash attention's F16 copies of K and V."""
+    size = _flash_size(node) if node.op == "FLASH_ATTN_EXT" else node.nbytes
+    return size + row_padding(node.type, node.ne[0])
+
+
+def cpu_size(node: Node) -> int:
+    """Bytes in host memory."""
+    return node.nbytes
+
+
+def _flash_size(node: Node) -> int:
+    _, k, v = node.sources[:3]
+    end = node.nbytes
+    if not flash_supported(node):
+        return end
+    v_is_k = v.view_of is not None and (v.view_of is k or (v.view_of is k.view_of and v.view_offset == k.view_offset))
+    if k.type != "f16":
+        end = pad(end, 128) + 2 * _elements(k)
+    if v.type != "f16" and not v_is_k:
+        end = pad(end, 128) + 2 * _elements(v)
+    return end
+
+
+def _elements(node: Node) -> int:
+    return node.ne[0] * node.ne[1] * node.ne[2] * node.ne[3]
+
+
+def flash_supported(node: Node) -> bool:
+    """Whether CUDA has a flash attention kernel for these heads (ggml_cuda_get_best_fattn_kernel)."""
+    q, k, v = node.sources[:3]
+    mask = node.sources[3] if len(node.sources) > 3 and not node.sources[3].weight else None
+    if FLASH_HEADS.get(k.ne[0]) != v.ne[0] or k.type not in FLASH_TYPES or v.type not in FLASH_TYPES:
+        return False
+    multiple = FLASH_GROUPED.get(k.ne[0])
+    group = q.ne[2] // k.ne[2]
+    return multiple is None or (_grouped(node, group, mask) and group % multiple == 0)
+
+
+def _grouped(node: Node, group: int, mask: Node | None) -> bool:
+    """Whether queries of a group share their keys: masks, padded caches, and strides of 16 bytes."""
+    if group < 2 or mask is None or node.sources[1].ne[1] % _KQ_STRIDE:
+        return False
+    plain = (t for t in (*node.sources[:3], mask) if TYPES[t.type].elements == 1)
+    return all(stride % 16 == 0 for t in plain for stride in t.nb[1:])
+
+
+def offloads(node: Node) -> bool:
+    """Whether a GPU wants an operation whose weight lies in host memory."""
+    if node.op == "GET_ROWS":
+        return False
+    if node.op == "MUL_MAT":
+        batch = node.ne[1]
+    elif node.op in ("MUL_MAT_ID", "ROPE"):
+        batch = node.ne[2]
+    else:
+        batch = node.ne[1] * node.ne[2] * node.ne[3]
+    return batch >= OP_OFFLOAD_BATCH
+
+
+def gpu_supports(node: Node, gpu: int) -> bool:
+    """Whether this GPU can run the operation: no source on another GPU, and a kernel for it."""
+    for source in node.sources:
+        home = source.root.home
+        if home is not None and home not in (gpu, -1):
+            return False
+    return node.op != "FLASH_ATTN_EXT" or flash_supported(node)
