@@ -4,7 +4,6 @@ Source: tools/server/server-context.cpp, tools/mtmd, src/llama-adapter.cpp of bu
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from tonnage.answer import Band, Part
 from tonnage.engines.llamacpp.buffers import CPU, CUDA, allocated, allocated_rows
@@ -12,6 +11,7 @@ from tonnage.engines.llamacpp.cache import cache_tensors, widest_v, window_cells
 from tonnage.engines.llamacpp.compute.closed import masks
 from tonnage.engines.llamacpp.placement import HOST, Placement
 from tonnage.engines.llamacpp.settings import Settings
+from tonnage.frozen import replace
 from tonnage.model.types import Attached, Attention, Model, Recurrent, Tensor
 
 PROJECTOR_COMPUTE = (0.29, 0.6, 1.0)

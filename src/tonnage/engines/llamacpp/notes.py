@@ -49,7 +49,8 @@ def _weights(model: Model, tensors: tuple[Tensor, ...], settings: Settings, plac
         tied = not any(t.name == "output.weight" for t in tensors)
         more = ", and once more on the GPU as the output matrix" if tied and placement.output != HOST else ""
         yield f"The token embedding ({embedding.nbytes:,} bytes) stays in host memory{more}."
-    if model.n_nextn and not settings.n_draft and any(t.block is not None and t.block >= len(model.layers) - model.n_nextn for t in tensors):
+    trunk = len(model.layers) - model.n_nextn
+    if model.n_nextn and not settings.n_draft and any(t.block is not None and t.block >= trunk for t in tensors):
         yield "The multi-token-prediction block is in the file but is not loaded; --speculative mtp counts it."
 
 

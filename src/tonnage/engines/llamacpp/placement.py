@@ -6,10 +6,10 @@ Source: src/llama-model.cpp of build 11434 (load_tensors, get_layer_buft_list).
 import re
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 from tonnage.errors import QuestionError
+from tonnage.frozen import dataclass
 from tonnage.model.types import Model
 from tonnage.question import Question
 

@@ -1,9 +1,8 @@
 """The question in llama.cpp's own words: every flag resolved as the engine resolves it."""
 
-from dataclasses import dataclass
-
 from tonnage.engines.llamacpp.build import Build, build_of
 from tonnage.errors import QuestionError, RefusedError
+from tonnage.frozen import dataclass
 from tonnage.model.types import Compressed, Latent, Model
 from tonnage.quant.types import block_type
 from tonnage.question import Question
@@ -50,7 +49,7 @@ class Settings:
     @property
     def tokens(self) -> int:
         """Tokens of the graph that is reserved: slots that do not divide the ubatch round it up."""
-        return pad(min(self.ubatch, self.n_ctx), self.slots) if self.streams > 1 else min(self.ubatch, self.n_ctx)
+        return pad(min(self.ubatch, self.n_ctx), self.slots)
 
 
 def resolve(question: Question, model: Model) -> Settings:

@@ -139,9 +139,7 @@ def _same_layout(a: Node, b: Node) -> bool:
     return a.type == b.type and a.ne == b.ne and a.nb == b.nb
 
 
-def buffer_sizes(
-    leafs: Sequence[Step], nodes: Sequence[Step], alignments: Sequence[int], size_in: Callable[[Node, int], int]
-) -> list[int]:
+def buffer_sizes(leafs: Sequence[Step], nodes: Sequence[Step], alignments: Sequence[int], size_in: Callable[[Node, int], int]) -> list[int]:
     """Bytes of each buffer that the graph needs; `size_in` tells a tensor's bytes in a buffer."""
     walk = _Walk(alignments, size_in)
     for leaf, buffer in leafs:

@@ -71,8 +71,10 @@ def _closed_form(model: Model, kind: str) -> int:
         return 4 * d + (query if query <= d else 2 * query) + 47
     latent = any(isinstance(m, Latent) for layer in model.layers for m in layer.mixers)
     attention = 1344 * heads + copies * d if latent and heads >= 128 else 0
-    return max(_feed_forward(layer.ffn, d, copies) for layer in model.layers if layer.ffn) + 7 if not attention else max(
-        attention, *(_feed_forward(layer.ffn, d, copies) for layer in model.layers if layer.ffn)
+    return (
+        max(_feed_forward(layer.ffn, d, copies) for layer in model.layers if layer.ffn) + 7
+        if not attention
+        else max(attention, *(_feed_forward(layer.ffn, d, copies) for layer in model.layers if layer.ffn))
     )
 
 

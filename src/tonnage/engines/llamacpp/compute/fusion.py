@@ -221,7 +221,13 @@ def _full_and_weights(mul: Node) -> tuple[Node, Node] | None:
     if mul.type != "f32" or not is_contiguous(mul):
         return None
     for full, weights in (mul.sources[:2], mul.sources[1::-1]):
-        if full.type == weights.type == "f32" and full.ne == mul.ne and weights.ne == (1, *mul.ne[1:]) and is_contiguous(full) and is_contiguous(weights):
+        if (
+            full.type == weights.type == "f32"
+            and full.ne == mul.ne
+            and weights.ne == (1, *mul.ne[1:])
+            and is_contiguous(full)
+            and is_contiguous(weights)
+        ):
             return full, weights
     return None
 

@@ -1,0 +1,27 @@
+"""Qwen3, dense and MoE (src/models/qwen3.cpp, qwen3moe.cpp)."""
+
+from tonnage.engines.llamacpp.compute import ops
+from tonnage.engines.llamacpp.compute.attention import attn, attn_inputs
+from tonnage.engines.llamacpp.compute.experts import moe
+from tonnage.engines.llamacpp.compute.graph import Graph
+from tonnage.engines.llamacpp.compute.net import Net
+
+
+def build(net: Net) -> Graph:
+    """Llama's order, with normalised queries and keys."""
+    layer_input = net.inp_embd()
+    pos, inputs, out_ids = net.inp_pos(), attn_inputs(net), net.inp_out_ids()
+    for il in range(net.n_layer):
+        residual = layer_input
+        cur = net.norm(layer_input, net.need(il, "attn_norm"), il)
+        q, k, v = net.qkv(cur, il, net.hp.k_dim)
+        q = ops.rope(net.norm(q, net.need(il, "attn_q_norm"), il), pos)
+        k = ops.rope(net.norm(k, net.need(il, "attn_k_norm"), il), pos)
+        cur = attn(net, inputs.of(net, il), il, q, k, v)
+        if il == net.n_layer - 1:
+            cur, residual = ops.get_rows(cur, out_ids), ops.get_rows(residual, out_ids)
+        ffn_inp = ops.add(cur, residual)
+        cur = net.norm(ffn_inp, net.need(il, "ffn_norm"), il)
+        cur = net.ffn(cur, il) if net.w(il, "ffn_gate_inp") is None else moe(net, cur, il)
+        layer_input = ops.add(cur, ffn_inp)
+    return net.graph(net.output(layer_input))
