@@ -1,9 +1,9 @@
 """The values that an answer is made of. Bytes are integers; nothing here is rounded or formatted."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from tonnage.frozen import dataclass, field
 from tonnage.model.types import Model
 
 

@@ -1,7 +1,7 @@
 """The Python face: the same keys as everywhere, as keywords.
 
 >>> import tonnage
->>> answer = tonnage.estimate("llama-3.1-8b", quant="Q4_K_M", context="32K")  # doctest: +SKIP
+>>> answer = tonnage.estimate("llama-3.1-8b-instruct", quant="Q4_K_M", context="32K")  # doctest: +SKIP
 >>> answer.total_bytes  # doctest: +SKIP
 """
 

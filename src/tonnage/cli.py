@@ -11,8 +11,6 @@ from importlib import import_module
 from typing import TextIO
 
 from tonnage.errors import QuestionError, TonnageError, nearest
-from tonnage.keys import KEYS, OPTIONS
-from tonnage.question import scan
 from tonnage.verbs import VERBS, Call, Verb
 
 FAULT, INTERRUPTED = 70, 130
@@ -86,6 +84,9 @@ def verb_of(name: str) -> Verb:
 
 def call_of(verb: Verb, words: Sequence[str], out: TextIO, errors: TextIO) -> Call:
     """The words behind a verb: options of the face, keys of a question, and the rest."""
+    from tonnage.keys import KEYS, OPTIONS  # neither --version nor --help of all verbs waits for them
+    from tonnage.question import scan
+
     face = {spelling: (option.name, option.alone) for option in verb.options for spelling in option.spellings}
     names = {option.name for option in verb.options} - set(KEYS)
     pairs, rest = scan(words, {**OPTIONS, **face} if verb.takes_question else face)
@@ -98,5 +99,3 @@ def _checked(verb: Verb, name: str, value: object) -> object:
     if choices and value not in choices:
         raise QuestionError(f"--{name}={value!r}: must be one of {', '.join(choices)}", nearest(str(value), choices, 1))
     return value
-
-

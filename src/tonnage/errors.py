@@ -5,6 +5,7 @@
     │   └── RefusedError    exit 2  the engine itself refuses these settings
     ├── SourceError         exit 3  a model, file or address cannot be read
     │   └── CorruptError    exit 3  it was read, and is not what its format says
+    │       └── TruncatedError      the bytes given end inside a header: more are needed
     └── UnsupportedError    exit 4  architecture, quant or engine not supported
 
 A message is one line: it names the value, the place and what to try.
@@ -52,6 +53,14 @@ class CorruptError(SourceError):
     """What was read is not what its format says."""
 
     kind = "corrupt"
+
+
+class TruncatedError(CorruptError):
+    """The bytes end inside a header: at least the first `need_bytes` of the file are needed."""
+
+    def __init__(self, what: str, have_bytes: int, need_bytes: int) -> None:
+        self.need_bytes = need_bytes
+        super().__init__(f"the {what} header does not end in the first {have_bytes:,} bytes; at least {need_bytes:,} are needed")
 
 
 class UnsupportedError(TonnageError):

@@ -1,10 +1,10 @@
 """(Question, Model) -> Estimate: the one function that every face calls. Pure."""
 
-from dataclasses import replace
 from importlib import import_module
 
 from tonnage.answer import Estimate, Explanation
 from tonnage.errors import UnsupportedError, nearest
+from tonnage.frozen import replace
 from tonnage.model.types import NOTHING, Attached, Model
 from tonnage.question import Question
 from tonnage.verdict import judge

@@ -1,7 +1,7 @@
 """Frozen dataclasses at a tenth of their price.
 
 `dataclasses` imports `inspect` and compiles six functions per class: with some forty value classes
-that is half of what a command line has for its whole start (tests/test_startup.py). This module makes
+that is half of what a command line has for its whole start (benchmarks/bench_startup.py). This module makes
 the same classes, frozen and slotted, and compiles `__init__` alone. Type checkers see the real thing,
 and `dataclasses.fields`, `replace` and `asdict` work on them.
 """
@@ -29,7 +29,8 @@ else:
 
     def dataclass(*, frozen, slots, eq=True, kw_only=False):
         """`dataclasses.dataclass(frozen=True, slots=True)`; nothing else is made here."""
-        assert frozen and slots
+        assert frozen, "values are frozen"
+        assert slots, "values have slots"
 
         def make(cls):
             assert cls.__bases__ == (object,), "a frozen value has no base class"
@@ -40,15 +41,28 @@ else:
             namespace |= {"__slots__": names, "__match_args__": () if kw_only else names, "__annotations__": dict(cls.__annotations__)}
             namespace["__dataclass_fields__"] = _Fields(defaults, kw_only)
             made = type(cls.__name__, (), namespace)
-            made.__init__ = _init(made, names, defaults, kw_only)
+            made.__init__ = _by_keyword(made, names, defaults) if kw_only else _init(made, names, defaults)
             return made
 
         return make
 
-    def _init(cls, names, defaults, kw_only):
+    def _by_keyword(cls, names, defaults):
+        """The constructor of a class of many fields and few values: nothing is compiled for it."""
+
+        def init(self, **given):
+            values = {name: value.make() if isinstance(value, _Factory) else value for name, value in defaults.items()} | given
+            wrong = (values.keys() - names) or (set(names) - values.keys())
+            if wrong:
+                raise TypeError(f"{cls.__qualname__}() lacks or does not know {', '.join(sorted(wrong))}")
+            for name, value in values.items():
+                getattr(cls, name).__set__(self, value)
+
+        return init
+
+    def _init(cls, names, defaults):
         """The constructor, compiled for this class: it sets the slots past the frozen `__setattr__`."""
         scope = {f"_set_{name}": getattr(cls, name).__set__ for name in names}
-        words, lines = ["self", "*"] if kw_only else ["self"], []
+        words, lines = ["self"], []
         for name in names:
             default, value = defaults.get(name), name
             if isinstance(default, _Factory):
@@ -71,20 +85,20 @@ else:
         """What every value can do, over its slots."""
         get = attrgetter(*names) if len(names) > 1 else lambda value: (getattr(value, names[0]),)
 
-        def __repr__(self):
+        def repr_(self):
             return f"{type(self).__qualname__}({', '.join(f'{n}={v!r}' for n, v in zip(names, get(self), strict=True))})"
 
-        def __eq__(self, other):
+        def eq_(self, other):
             return get(self) == get(other) if other.__class__ is self.__class__ else NotImplemented
 
-        def __hash__(self):
+        def hash_(self):
             return hash(get(self))
 
-        def __reduce__(self):
+        def reduce_(self):
             return _rebuilt, (type(self), dict(zip(names, get(self), strict=True)))
 
-        compared = {"__eq__": __eq__, "__hash__": __hash__} if eq else {}
-        return {"__repr__": __repr__, "__reduce__": __reduce__, "__setattr__": _refuse, "__delattr__": _refuse, **compared}
+        compared = {"__eq__": eq_, "__hash__": hash_} if eq else {}
+        return {"__repr__": repr_, "__reduce__": reduce_, "__setattr__": _refuse, "__delattr__": _refuse, **compared}
 
     def _rebuilt(cls, values):
         return cls(**values)

@@ -1,10 +1,10 @@
 """A question, and the one codec for its forms: command line, query string, JSON and Python keywords."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from tonnage.errors import QuestionError, nearest
+from tonnage.frozen import dataclass
 from tonnage.keys import KEYS, OPTIONS, SPELLINGS
 from tonnage.values import format_values, parse
 

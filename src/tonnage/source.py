@@ -8,17 +8,17 @@ import os
 import re
 import stat
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from tonnage.errors import CorruptError, QuestionError, SourceError, nearest
+from tonnage.frozen import replace
 from tonnage.model.types import NOTHING, Attached, Model, Tensor
 from tonnage.question import Question
 
 FIRST_READ_BYTES = 64 * 1024
 MAX_CONFIG_BYTES = 64 * 1024 * 1024
-_NAMED_QUANT = re.compile(r"(.+):([A-Za-z][A-Za-z0-9_.-]*)")
-_WINDOWS_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+_QUANT = r"[A-Za-z][A-Za-z0-9_.-]*"
+_WINDOWS_DRIVE = r"[A-Za-z]:[\\/]"
 
 
 class Opened(NamedTuple):
@@ -37,10 +37,9 @@ def open_question(question: Question) -> Opened:
 
 def with_named_quant(question: Question) -> Question:
     """The question with `id:QUANT` as model and quant."""
-    match = _NAMED_QUANT.fullmatch(question.model)
-    if not match or _WINDOWS_DRIVE.match(question.model) or os.path.lexists(question.model):
+    name, colon, quant = question.model.rpartition(":")
+    if not colon or not name or os.path.lexists(question.model) or re.match(_WINDOWS_DRIVE, question.model) or not re.fullmatch(_QUANT, quant):
         return question
-    name, quant = match.groups()
     if question.quant is not None and question.quant.lower() != quant.lower():
         raise QuestionError(f"quant is given twice: {quant} in {question.model!r}, and {question.quant}")
     return replace(question, model=name, quant=quant)
@@ -59,7 +58,8 @@ def _attached(question: Question) -> Attached:
 def load(name: str) -> Model:
     """The model called `name`: a file, or a built-in model by name or hub id."""
     if os.path.exists(name):
-        return _remembered(_model_file(name), _read_model)
+        model: Model = _remembered(_model_file(name), _read_model)
+        return model
     from tonnage.model import catalogue
 
     if catalogue.find(name) is not None:
@@ -71,7 +71,12 @@ def load(name: str) -> Model:
 
 def tensors_of(path: str) -> tuple[Tensor, ...]:
     """The tensor table of a GGUF that is no model of its own: a projector or an adapter."""
-    tensors: tuple[Tensor, ...] = _remembered(path, lambda file: _read_header(file)[0].tensors)
+    tensors: tuple[Tensor, ...] = _remembered(path, _read_tensors)
+    return tensors
+
+
+def _read_tensors(path: str) -> tuple[Tensor, ...]:
+    tensors: tuple[Tensor, ...] = _read_header(path)[0].tensors
     return tensors
 
 
@@ -197,5 +202,15 @@ def _read_config(path: str) -> Model:
         raw = json.loads(_read_bytes(path, MAX_CONFIG_BYTES))
     except (ValueError, RecursionError):
         raise CorruptError(f"{path} is neither a GGUF file nor JSON") from None
-    folder = os.path.basename(os.path.dirname(os.path.abspath(path)))
-    return build.from_config(raw, folder if os.path.basename(path) == "config.json" else os.path.basename(path).removesuffix(".json"), path)
+    if not isinstance(raw, dict):
+        raise CorruptError(f"{path} is no config.json: it must hold one JSON object")
+    try:
+        return build.from_config(raw, _config_name(path), path)
+    except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
+        raise CorruptError(f"{path}: a field is not of the kind that its model needs ({type(error).__name__}: {error})") from error
+
+
+def _config_name(path: str) -> str:
+    """The folder of a `config.json`, or what another file is called."""
+    name = os.path.basename(path)
+    return os.path.basename(os.path.dirname(os.path.abspath(path))) if name == "config.json" else name.removesuffix(".json")

@@ -9,7 +9,7 @@ KB = 1000
 MB = 1000 * KB
 GB = 1000 * MB
 
-_SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgtp]?)(i?)b?\s*", re.IGNORECASE)
+_SIZE = r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgtp]?)(i?)b?\s*"
 _POWERS = " kmgtp"
 
 
@@ -29,7 +29,7 @@ def parse_bytes(text: str, *, memory: bool = False) -> int | None:
     `GB` is 10^9 and `GiB` 2^30, but memory is sold by the binary size under the decimal name:
     with `memory` a "24GB" card or kit holds 24 GiB.
     """
-    match = _SIZE.fullmatch(text)
+    match = re.fullmatch(_SIZE, text, re.IGNORECASE)
     if not match:
         return None
     number, prefix, binary = match.groups()

@@ -12,8 +12,8 @@ from tonnage.units import parse_bytes, parse_tokens
 MAX_INTEGER = 2**63 - 1
 MAX_TEXT = 4096
 _MAX_NUMBER_TEXT = 32
-_COUNT = re.compile(r"-?[0-9]+")
-_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?(e-?[0-9]+)?", re.IGNORECASE)
+_COUNT = r"-?[0-9]+"
+_NUMBER = r"[0-9]+(\.[0-9]+)?([eE]-?[0-9]+)?"
 _UNITS = ((1024**4, "TiB"), (1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB"))
 _TRUE, _FALSE = ("true", "on", "yes", "1", ""), ("false", "off", "no", "0")
 
@@ -99,7 +99,7 @@ def _switch(key: Key, value: Any) -> bool:
 
 
 def _count(key: Key, value: Any) -> int:
-    return _integer(key, value, lambda text: int(text) if _COUNT.fullmatch(text) else None)
+    return _integer(key, value, lambda text: int(text) if re.fullmatch(_COUNT, text) else None)
 
 
 def _tokens(key: Key, value: Any) -> int:
@@ -123,7 +123,7 @@ def _integer(key: Key, value: Any, read: Callable[[str], int | None]) -> int:
 def _number(key: Key, value: Any) -> float:
     number = value
     if isinstance(value, str):
-        number = float(value) if len(value) <= _MAX_NUMBER_TEXT and _NUMBER.fullmatch(value.strip()) else None
+        number = float(value) if len(value) <= _MAX_NUMBER_TEXT and re.fullmatch(_NUMBER, value.strip()) else None
     if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= MAX_INTEGER or not math.isfinite(number):
         raise fail(key, value)
     return float(number)

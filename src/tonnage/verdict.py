@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from tonnage.answer import DeviceAnswer, Verdict
+from tonnage.frozen import replace
 from tonnage.units import GIB
 
 WORDS = ("fits", "tight", "offload", "spills", "pages", "too big")
@@ -11,7 +12,7 @@ _FAILS = ("spills", "pages", "too big")
 
 def judge(devices: Iterable[DeviceAnswer], margin: int) -> Verdict | None:
     """The verdict for `margin` bytes to be left free on every GPU; None where no device has a limit."""
-    limited = [device for device in devices if device.usable_bytes is not None]
+    limited = [device for device in _numbered(list(devices)) if device.usable_bytes is not None]
     if not limited:
         return None
     short = [device for device in limited if _free(device) < 0]
@@ -21,6 +22,13 @@ def judge(devices: Iterable[DeviceAnswer], margin: int) -> Verdict | None:
     if tight:
         return Verdict("tight", "; ".join(_why_tight(device, margin) for device in tight))
     return Verdict("fits", f"{_least(limited)} stays free")
+
+
+def _numbered(devices: list[DeviceAnswer]) -> list[DeviceAnswer]:
+    """The devices under names that tell them apart: the engine's number where there are several GPUs."""
+    if sum(device.kind != "host" for device in devices) < 2:
+        return devices
+    return [device if device.kind == "host" else replace(device, name=f"GPU {i} ({device.name})") for i, device in enumerate(devices)]
 
 
 def _short(short: list[DeviceAnswer]) -> Verdict:

@@ -79,7 +79,13 @@ def test_old_rules_are_part_of_a_row(name: str, gib: float) -> None:
 
 @pytest.mark.parametrize(
     ("quant", "architecture"),
-    [("bartowski/Q4_K_M", "qwen35moe"), ("bartowski/Q4_K_L", "gpt-oss"), ("unsloth/Q5_K_M", "qwen35"), ("ggml-org/Q8_0", "mistral3")],
+    [
+        ("bartowski/Q4_K_M", "qwen35moe"),
+        ("bartowski/Q4_K_L", "gpt-oss"),
+        ("unsloth/Q5_K_M", "qwen35"),
+        ("ggml-org/Q8_0", "mistral3"),
+        ("Qwen/Q8_0", "llama"),
+    ],
 )
 def test_unknown_mixes_are_refused(quant: str, architecture: str) -> None:
     """A plain name does not make a plain file: where it is known to deviate, the header has to tell."""

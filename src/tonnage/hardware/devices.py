@@ -10,8 +10,8 @@ from tonnage.units import parse_bytes
 BACKENDS = ("cuda", "rocm", "metal", "vulkan")
 _MOST = 1024
 _LONGEST = 32
-_EXACT = re.compile(rf"(?:({'|'.join(BACKENDS)}):)?(.+?)-free", re.IGNORECASE)
-_TIMES = re.compile(r"([0-9]+)\s*(?:x\s+|x(?=[0-9])|\*\s*)(.+)", re.IGNORECASE)
+_EXACT = rf"(?i:(?:({'|'.join(BACKENDS)}):)?(.+?)-free)"
+_TIMES = r"([0-9]+)\s*(?:[xX]\s+|[xX](?=[0-9])|\*\s*)(.+)"
 
 
 class Device(NamedTuple):
@@ -44,7 +44,7 @@ def _less(device: Device, taken: int) -> Device:
 
 def parse_device(text: str) -> tuple[Device, ...]:
     """The devices of one description: `24GB`, `2x 24GB`, or exact free memory `cuda:23990MiB-free`."""
-    match = _TIMES.fullmatch(text.strip())
+    match = re.fullmatch(_TIMES, text.strip())
     count, rest = (int(match[1][:6]), match[2]) if match else (1, text.strip())
     if not 1 <= count <= _MOST:
         raise QuestionError(f"device={text!r}: from 1 to {_MOST:,} of a kind")
@@ -52,7 +52,7 @@ def parse_device(text: str) -> tuple[Device, ...]:
 
 
 def _one(description: str, text: str) -> Device:
-    exact = _EXACT.fullmatch(description)
+    exact = re.fullmatch(_EXACT, description)
     if exact:
         free = _size(exact[2], memory=False)
         if free:

@@ -1,10 +1,10 @@
 """Whatever a source holds -> Model: the only place where configs and GGUF headers meet."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from tonnage.errors import CorruptError
+from tonnage.frozen import replace
 from tonnage.model import parameters
 from tonnage.model.archs import family_of_architecture, family_of_config
 from tonnage.model.config import Config
@@ -79,15 +79,20 @@ def from_header(
         raise CorruptError("the GGUF metadata lack general.architecture")
     hparams = Hparams.of(architecture, metadata)
     table = tuple(tensors)
-    layers = _layers(architecture, hparams, table)
+    try:
+        layers = _layers(architecture, hparams, table)
+        counts, context = parameters.count(table, layers), _context(None, hparams)
+    except (ValueError, TypeError, KeyError, IndexError, ArithmeticError) as error:
+        # a family reads what its files hold; a file that holds something else is at fault
+        raise CorruptError(f"the metadata of this {architecture} file make no sense ({error!r:.80})") from None
     return Model(
         name=name,
         architecture=architecture,
         hparams=hparams,
         tensors=table,
         layers=layers,
-        parameters=parameters.count(table, layers),
-        context=_context(None, hparams),
+        parameters=counts,
+        context=context,
         basis="file",
         source=source,
         file_bytes=file_bytes,

@@ -5,12 +5,13 @@ Rows are files of data/models/, one per model; data/models.json is the index of 
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tonnage.data import load_json
 from tonnage.errors import SourceError, UnsupportedError, nearest
-from tonnage.model import build
-from tonnage.model.types import Model
+
+if TYPE_CHECKING:
+    from tonnage.model.types import Model
 
 Row = Mapping[str, Any]
 
@@ -43,12 +44,14 @@ def row(name: str) -> Row:
     return found
 
 
-def model(name: str) -> Model:
+def model(name: str) -> "Model":
     """The model called `name`; UnsupportedError where its architecture has no rules."""
     found = row(name)
     entry = _by_name()[name.lower()]
     if entry["architecture"] is None:
         raise UnsupportedError(f"{entry['hf_id']} cannot be answered: {entry['why']}")
+    from tonnage.model import build  # names are listed without it
+
     return build.from_row(found)
 
 

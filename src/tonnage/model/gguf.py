@@ -8,10 +8,11 @@ and heads beyond the limits below, which no real file comes near.
 import re
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from tonnage.errors import CorruptError
+from tonnage.errors import TruncatedError as TruncatedError
+from tonnage.frozen import dataclass, replace
 from tonnage.model.types import Tensor
 from tonnage.quant.types import BY_ID, BlockType
 from tonnage.units import MIB, pad
@@ -43,14 +44,6 @@ _CODES = ("B", "b", "H", "h", "I", "i", "f", "?", "", "", "Q", "q", "d")
 _SCALARS = tuple(struct.Struct("<" + code) for code in _CODES)
 _SHARD = re.compile(r"(.+)-([0-9]{5})-of-([0-9]{5})\.gguf", re.DOTALL)
 _SUMMED = ("kv_bytes", "header_bytes", "data_offset", "tensor_bytes")
-
-
-class TruncatedError(CorruptError):
-    """The bytes end inside the header: at least the first `need_bytes` of the file are needed."""
-
-    def __init__(self, have_bytes: int, need_bytes: int) -> None:
-        self.need_bytes = need_bytes
-        super().__init__(f"the GGUF header does not end in the first {have_bytes:,} bytes; at least {need_bytes:,} are needed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +167,7 @@ class _Reader:
             )
         if need > MAX_HEADER_BYTES:
             raise CorruptError(f"the GGUF header claims {need:,} bytes, over the limit of {MAX_HEADER_BYTES:,}: the file is damaged")
-        raise TruncatedError(self.end, need)
+        raise TruncatedError("GGUF", self.end, need)
 
     def unpack(self, form: struct.Struct) -> tuple[Any, ...]:
         """The values of `form` at this place."""

@@ -6,6 +6,10 @@ from typing import Any
 from tonnage.errors import CorruptError
 
 
+MOST_LAYERS = 512
+"""LLAMA_MAX_LAYERS (src/llama-hparams.h)"""
+
+
 class Hparams(dict[str, Any]):
     """Metadata such as `block_count` or `attention.head_count`, with the loader's ways of reading it."""
 
@@ -24,15 +28,18 @@ class Hparams(dict[str, Any]):
     def per_layer(self, key: str, default: Any = None) -> tuple[Any, ...]:
         """`key` for every block: an array as it is, a single value repeated (get_key_or_arr)."""
         value = self.get(key, default)
-        n_layer = int(self.need("block_count"))
+        n_layer = self.n_layer
         if isinstance(value, Sequence) and not isinstance(value, str):
             return (tuple(value) + (default,) * n_layer)[:n_layer]
         return (value,) * n_layer
 
     @property
     def n_layer(self) -> int:
-        """All blocks, those of multi-token prediction included."""
-        return int(self.need("block_count"))
+        """All blocks, those of multi-token prediction included; 1 to 512 of them, as llama.cpp takes."""
+        count = self.need("block_count")
+        if type(count) is not int or not 1 <= count <= MOST_LAYERS:
+            raise CorruptError(f"block_count={count!r:.40}: llama.cpp takes 1 to {MOST_LAYERS} blocks")
+        return count
 
     @property
     def n_nextn(self) -> int:

@@ -1,9 +1,9 @@
 """What a checkpoint is: tensors with shapes, and layers. No bytes of any engine."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from tonnage.frozen import dataclass
 from tonnage.quant.types import row_bytes
 
 

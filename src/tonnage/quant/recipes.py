@@ -1,10 +1,10 @@
 """The name of a recipe, with all that changes what llama-quantize makes of it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from tonnage.errors import UnsupportedError, nearest
+from tonnage.frozen import dataclass
 from tonnage.quant.mixes import ALIASES, MIXES
 from tonnage.quant.types import block_type
 

@@ -7,10 +7,10 @@ ever, so a file's own header is always the better source.
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import NamedTuple
 
 from tonnage.errors import UnsupportedError, nearest
+from tonnage.frozen import replace
 from tonnage.quant.mixes import ALIASES, MIXES
 from tonnage.quant.recipes import Recipe, TypeFor
 

@@ -1,10 +1,11 @@
 """An answer in every form that it can be shown in. Rounding happens here and nowhere else."""
 
 from importlib import import_module
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from tonnage.answer import Estimate
-from tonnage.question import Question
+if TYPE_CHECKING:
+    from tonnage.answer import Estimate
+    from tonnage.question import Question
 
 
 class Style(NamedTuple):
@@ -14,6 +15,8 @@ class Style(NamedTuple):
     bars: bool = False
     width: int = 80
 
+
+PLAIN = Style()
 
 FORMATS = {
     "table": "tonnage.render.text",
@@ -25,7 +28,7 @@ FORMATS = {
 """name -> module with `render(question, estimate, style)`, imported when first asked for"""
 
 
-def render(name: str, question: Question, estimate: Estimate, style: Style = Style()) -> str:
+def render(name: str, question: "Question", estimate: "Estimate", style: Style = PLAIN) -> str:
     """The answer in the format called `name`, without a newline at its end."""
     text: str = import_module(FORMATS[name]).render(question, estimate, style)
     return text

@@ -24,8 +24,10 @@ def error(part: Part) -> str:
     """How far the truth may lie from the number, in percent of it."""
     if part.held == "reserved":
         return "at most"
-    if part.error is None or not part.bytes:
+    if part.error is None:
         return "exact"
+    if not part.bytes:
+        return f"to {gib(part.error.high)} GiB"
     low, high = (100 * side / part.bytes for side in (part.error.low, part.error.high))
     return f"±{percent(high)} %" if percent(-low) == percent(high) else f"-{percent(-low)} +{percent(high)} %"
 

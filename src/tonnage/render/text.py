@@ -176,4 +176,3 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[str]], right: Iterable
         return "  ".join(cells).rstrip()
 
     return "\n".join([_paint(line(grid[0]), _BOLD, style), *(line(row) for row in grid[1:])])
-

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, TextIO
 
 from tonnage.errors import QuestionError
-from tonnage.question import Pair
 
 
 class Option(NamedTuple):
@@ -42,22 +41,62 @@ class Verb(NamedTuple):
 
 
 VERBS = (
-    Verb("estimate", "MODEL [options]", "the memory that a model takes, device by device; `-` reads questions as JSON lines", "tonnage.verbs.estimate",
-         (FORMAT, JSON, COLOUR, HELP),
-         examples=("tonnage estimate qwen3.5-122b-a10b --quant Q4_K_M --context 256K",
-                   "tonnage estimate ./model-00001-of-00003.gguf --context 32K --slots 4 --cache-type-k q8_0 --device 24GB",
-                   "tonnage estimate - < questions.jsonl")),
-    Verb("explain", "MODEL [options] PART", "why a part has its size: the rule, the numbers put in, and where the rule stands", "tonnage.verbs.explain",
-         (WORDS, JSON, COLOUR, HELP), examples=("tonnage explain qwen3.5-122b-a10b -q Q4_K_M -c 256K kv",)),
-    Verb("models", "[WORD]", "the built-in models, or those with WORD in their name", "tonnage.verbs.models", (ROWS, JSON, NAMES, COLOUR, HELP),
-         takes_question=False, examples=("tonnage models qwen3.5",)),
-    Verb("quants", "MODEL [options]", "the sizes of a model in every recipe of the quantiser", "tonnage.verbs.quants", (ROWS, JSON, COLOUR, HELP),
-         examples=("tonnage quants qwen3.5-122b-a10b --context 32K",)),
-    Verb("schema", "question|answer", "the JSON Schema of questions or answers", "tonnage.verbs.schema", (HELP,), takes_question=False,
-         examples=("tonnage schema question",)),
-    Verb("completion", "bash|zsh|fish", "a script that completes commands in a shell", "tonnage.verbs.completion", (HELP,), takes_question=False,
-         examples=("eval \"$(tonnage completion bash)\"",)),
-)  # fmt: skip
+    Verb(
+        "estimate",
+        "MODEL [options]",
+        "the memory that a model takes, device by device; `-` reads questions as JSON lines",
+        "tonnage.verbs.estimate",
+        (FORMAT, JSON, COLOUR, HELP),
+        examples=(
+            "tonnage estimate qwen3.5-122b-a10b --quant Q4_K_M --context 256K",
+            "tonnage estimate ./model-00001-of-00003.gguf -c 32K --slots 4 --device 24GB",
+            "tonnage estimate - < questions.jsonl",
+        ),
+    ),
+    Verb(
+        "explain",
+        "MODEL [options] PART",
+        "why a part has its size: the rule, the numbers put in, and where the rule stands",
+        "tonnage.verbs.explain",
+        (WORDS, JSON, COLOUR, HELP),
+        examples=("tonnage explain qwen3.5-122b-a10b -q Q4_K_M -c 256K kv",),
+    ),
+    Verb(
+        "models",
+        "[WORD]",
+        "the built-in models, or those with WORD in their name",
+        "tonnage.verbs.models",
+        (ROWS, JSON, NAMES, COLOUR, HELP),
+        takes_question=False,
+        examples=("tonnage models qwen3.5",),
+    ),
+    Verb(
+        "quants",
+        "MODEL [options]",
+        "the sizes of a model in every recipe of the quantiser",
+        "tonnage.verbs.quants",
+        (ROWS, JSON, COLOUR, HELP),
+        examples=("tonnage quants qwen3.5-122b-a10b --context 32K",),
+    ),
+    Verb(
+        "schema",
+        "question|answer",
+        "the JSON Schema of questions or answers",
+        "tonnage.verbs.schema",
+        (HELP,),
+        takes_question=False,
+        examples=("tonnage schema question",),
+    ),
+    Verb(
+        "completion",
+        "bash|zsh|fish",
+        "a script that completes commands in a shell",
+        "tonnage.verbs.completion",
+        (HELP,),
+        takes_question=False,
+        examples=('eval "$(tonnage completion bash)"',),
+    ),
+)
 
 
 class Call(NamedTuple):
@@ -66,8 +105,8 @@ class Call(NamedTuple):
     verb: Verb
     words: tuple[str, ...]
     """the words that are no options"""
-    pairs: tuple[Pair, ...]
-    """keys of a question"""
+    pairs: tuple[tuple[str, Any], ...]
+    """keys of a question, with their values as they were written"""
     face: Mapping[str, Any]
     """options of the face"""
     out: TextIO

@@ -6,7 +6,7 @@ They are static: only names of models are asked for while typing, by `tonnage mo
 from collections.abc import Callable, Mapping
 
 from tonnage.errors import QuestionError, nearest
-from tonnage.keys import KEYS, OPTIONS
+from tonnage.keys import KEYS, OPTIONS, Key
 from tonnage.verbs import VERBS, Call, Verb
 
 _FILES = ("FILE", "MODEL")
@@ -29,10 +29,15 @@ def options_of(verb: Verb) -> list[str]:
 
 def values() -> dict[str, tuple[str, ...]]:
     """Option -> the values that it may have; no entry where anything may follow."""
-    found = {option: KEYS[name].choices + tuple(w for w in KEYS[name].words if w.isalpha()) for option, (name, alone) in OPTIONS.items() if alone is None}
+    found = {option: _words(KEYS[name]) for option, (name, alone) in OPTIONS.items() if alone is None}
     for verb in VERBS:
         found |= {spelling: option.choices for option in verb.options for spelling in option.spellings if option.alone is None}
-    return {option: tuple(dict.fromkeys(choices)) for option, choices in sorted(found.items()) if choices}
+    return {option: choices for option, choices in sorted(found.items()) if choices}
+
+
+def _words(key: Key) -> tuple[str, ...]:
+    """Choices, and words that stand for none of them."""
+    return key.choices if key.kind == "choice" else key.choices + tuple(word for word in key.words if word.isalpha())
 
 
 def _file_options() -> list[str]:

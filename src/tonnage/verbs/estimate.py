@@ -1,15 +1,15 @@
 """`tonnage estimate`: one question of the command line, or many as JSON lines."""
 
-import os
 import sys
 from typing import Any, BinaryIO
 
 from tonnage.errors import QuestionError, TonnageError
 from tonnage.estimation import estimate
 from tonnage.question import Question, from_dict, of_pairs
-from tonnage.render import Style, render
+from tonnage.render import render
 from tonnage.source import open_question
 from tonnage.verbs import Call
+from tonnage.verbs.terminal import style_of
 from tonnage.verdict import exit_code
 
 MAX_LINE_BYTES = 1024 * 1024
@@ -47,20 +47,6 @@ def placement_is_free(question: Question) -> bool:
     return all(value is None for value in placed) or (question.gpu_layers == -1 and all(value is None for value in placed[1:]))
 
 
-def style_of(call: Call) -> Style:
-    """Colour and bars where the output is a terminal; NO_COLOR and --color have their say."""
-    terminal = call.out.isatty()
-    wish = call.face.get("colour", "auto")
-    colour = wish == "always" or (wish == "auto" and terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb")
-    return Style(colour, terminal, _width() if terminal else 80)
-
-
-def _width() -> int:
-    import shutil
-
-    return max(40, min(shutil.get_terminal_size().columns, 100))
-
-
 # --- JSON lines -----------------------------------------------------------------------------------
 
 
@@ -96,10 +82,10 @@ def _answer_line(line: bytes, number: int) -> str:
     except TonnageError as error:
         return _error_line(asked, error)
     except Exception as error:
-        return _error_line(asked, _Fault(f"a fault of tonnage itself: {type(error).__name__}: {error}"))
+        return _error_line(asked, _FaultError(f"a fault of tonnage itself: {type(error).__name__}: {error}"))
 
 
-class _Fault(TonnageError):
+class _FaultError(TonnageError):
     """What should not happen, told in the form of the interface."""
 
     kind = "fault"

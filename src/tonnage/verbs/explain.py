@@ -5,7 +5,8 @@ from tonnage.estimation import explain
 from tonnage.question import of_pairs, to_dict
 from tonnage.source import open_question
 from tonnage.verbs import Call
-from tonnage.verbs.estimate import pairs_of, style_of
+from tonnage.verbs.estimate import pairs_of
+from tonnage.verbs.terminal import style_of
 
 
 def run(call: Call) -> int:

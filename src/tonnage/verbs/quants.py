@@ -1,14 +1,15 @@
 """`tonnage quants`: a model in every recipe."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from tonnage.errors import UnsupportedError
 from tonnage.estimation import estimate
+from tonnage.frozen import replace
 from tonnage.quant import recipes
 from tonnage.question import Question, of_pairs, to_dict
 from tonnage.render import numbers
+from tonnage.render.headline import reserved_bytes
 from tonnage.source import Opened, open_question
 from tonnage.verbs import Call
 from tonnage.verbs.estimate import pairs_of
@@ -44,5 +45,5 @@ def _row(question: Question, opened: Opened) -> dict[str, Any]:
         "quant": question.quant,
         "tensor_bytes": weights.tensor_bytes,
         "bits_per_weight": weights.bits_per_weight,
-        "total_bytes": answer.total_bytes,
+        "total_bytes": answer.total_bytes - sum(reserved_bytes(device) for device in answer.devices),
     }

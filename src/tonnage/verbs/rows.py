@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tonnage.verbs import Call
-from tonnage.verbs.estimate import style_of
+from tonnage.verbs.terminal import style_of
 
 
 class Column(NamedTuple):

@@ -166,9 +166,38 @@ def base_hparams(config: Config, **more: Any) -> dict[str, Any]:
         "expert_count": config.get("n_expert"),
         "expert_used_count": config.get("n_expert_used"),
         "vocab_size": config.n_vocab,
+        **_router(config),
+        "attn_logit_softcapping": config.get("attn_logit_softcapping"),
+        "final_logit_softcapping": config.get("final_logit_softcapping"),
+        "rope.dimension_sections": _sections(config),
+        "attention.temperature_scale": (config.get("rope_parameters") or {}).get("llama_4_scaling_beta"),
     }
     hparams |= {key.replace("__", "."): value for key, value in more.items()}
     return {key: value for key, value in hparams.items() if value is not None}
+
+
+GATING = {"softmax": 1, "sigmoid": 2, "sqrtsoftplus": 4}
+"""llama_expert_gating_func_type by the config's word"""
+
+
+def _router(config: Config) -> dict[str, Any]:
+    """How experts are chosen, as far as the config says."""
+    gating = config.get("scoring_func", config.get("moe_router_activation_func"))
+    scale = next((config.get(k) for k in ("routed_scaling_factor", "moe_routed_scaling_factor", "router_scaling_factor") if k in config), None)
+    return {
+        "expert_group_count": config.get("n_group"),
+        "expert_group_used_count": config.get("topk_group"),
+        "expert_gating_func": GATING.get(gating),
+        "expert_weights_norm": config.get("norm_topk_prob", config.get("moe_renormalize")),
+        "expert_weights_scale": scale,
+    }
+
+
+def _sections(config: Config) -> list[int] | None:
+    """Multimodal rotation: pairs per axis, the fourth 0."""
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    sections = rope.get("mrope_section") if isinstance(rope, dict) else None
+    return (list(sections) + [0] * 4)[:4] if sections else None
 
 
 def with_defaults(config: Config, **defaults: Any) -> Config:

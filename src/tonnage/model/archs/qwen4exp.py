@@ -5,9 +5,9 @@ attention layers pick blocks of tokens by an indexer (QSA). One layer looks hash
 table of 51 B parameters (PLE), which no matrix is multiplied with.
 """
 
-from dataclasses import replace
 from math import isqrt
 
+from tonnage.frozen import replace
 from tonnage.model.archs import parts, qwen35
 from tonnage.model.config import Config
 from tonnage.model.hparams import Hparams

@@ -18,6 +18,9 @@ from tonnage.model.types import Model, Tensor
 NO_MIXED_BATCH = frozenset({"cogvlm", "deepseek4", "granite-switch", "eagle3", "dflash", "gemma4-assistant"})
 """architectures whose batches hold either tokens or embeddings (llm_arch_supports_mixed_batch)"""
 
+MULTIMODAL_ROPE = frozenset({"qwen2vl", "qwen3vl", "qwen3vlmoe", "qwen35", "qwen35moe"})
+"""architectures that rotate by four positions a token, whatever their metadata say (llama_model_rope_type)"""
+
 
 class Net:
     """Everything that a family's graph is built from. Names of the engine: n_tokens, n_embd, n_head, il."""
@@ -137,7 +140,7 @@ class Net:
 
     def inp_pos(self) -> Node:
         """Positions: four a token with multimodal rotation, else one."""
-        per_token = 4 if "rope.dimension_sections" in self.hp else 1
+        per_token = 4 if self.arch in MULTIMODAL_ROPE or "rope.dimension_sections" in self.hp else 1
         return self.input("inp_pos", "i32", self.n_tokens * per_token)
 
     def inp_out_ids(self) -> Node:

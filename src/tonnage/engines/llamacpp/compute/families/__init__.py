@@ -7,8 +7,11 @@ from tonnage.engines.llamacpp.compute.graph import Graph
 from tonnage.engines.llamacpp.compute.net import Net
 
 FAMILIES = {
-    "llama": ("llama",),
-    "qwen3": ("qwen3", "qwen3moe"),
+    "plain": (
+        "llama", "mistral3", "qwen2", "qwen2vl", "qwen3", "qwen3moe", "qwen3vl", "qwen3vlmoe", "granite", "granitemoe", "smollm3", "seed_oss",
+        "arcee", "apertus", "ernie4_5", "ernie4_5-moe", "hunyuan-dense", "hunyuan-vl", "hunyuan-moe", "hy_v3", "glm4", "glm4moe",
+        "minimax-m2", "deci",
+    ),
 }
 """module -> GGUF architectures that its `build(net) -> Graph` knows"""
 

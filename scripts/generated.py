@@ -1,0 +1,28 @@
+"""Blocks of a page that are written by a program: what stands between their two markers."""
+
+import re
+from collections.abc import Mapping
+
+
+def fill(page: str, blocks: Mapping[str, str]) -> str:
+    """`page` with the text of each of its blocks; ValueError where page and blocks do not name the same."""
+    names = re.findall(r"<!-- generated: (\S+) -->", page)
+    if sorted(names) != sorted(blocks):
+        raise ValueError(f"the page has the blocks {sorted(names)}, but {sorted(blocks)} are written")
+    for name, text in blocks.items():
+        page = _fill(page, name, text)
+    return page
+
+
+def _fill(page: str, name: str, text: str) -> str:
+    start, end = f"<!-- generated: {name} -->\n", "<!-- end -->"
+    before, _, rest = page.partition(start)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise ValueError(f"block {name} has no end marker")
+    return f"{before}{start}{text.rstrip()}\n{end}{after}"
+
+
+def fenced(text: str, language: str = "text") -> str:
+    """`text` as a block of code."""
+    return f"```{language}\n{text.rstrip()}\n```"
