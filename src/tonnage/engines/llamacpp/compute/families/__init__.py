@@ -12,6 +12,7 @@ FAMILIES = {
         "arcee", "apertus", "ernie4_5", "ernie4_5-moe", "hunyuan-dense", "hunyuan-vl", "hunyuan-moe", "hy_v3", "glm4", "glm4moe",
         "minimax-m2", "deci",
     ),
+    "deepseek2": ("deepseek2", "mistral4"),
 }
 """module -> GGUF architectures that its `build(net) -> Graph` knows"""
 
