@@ -7,7 +7,8 @@ from tonnage.answer import Explanation
 from tonnage.engines.llamacpp import placement_of
 from tonnage.engines.llamacpp.buffers import CPU, CUDA, allocated_rows
 from tonnage.engines.llamacpp.cache import cache_tensors, widest_v
-from tonnage.engines.llamacpp.compute.closed import compute_by_device, masks
+from tonnage.engines.llamacpp.compute import Computed, compute_by_device
+from tonnage.engines.llamacpp.compute.closed import masks
 from tonnage.engines.llamacpp.extras import snapshot_bytes
 from tonnage.engines.llamacpp.output import output_bytes
 from tonnage.engines.llamacpp.placement import HOST, Placement
@@ -78,14 +79,27 @@ def _name(device: int) -> str:
 
 
 def _compute(question: Question, model: Model, settings: Settings, placement: Placement) -> Explanation:
-    sizes = compute_by_device(model, settings, placement)
+    tensors = stored_tensors(model, recipe_of(question, model), question.mtp)
+    sizes = compute_by_device(model, tensors, settings, placement)
     steps = (
         f"tokens of the reserved batch U = {settings.tokens}, outputs O = {settings.outputs}",
         f"attention masks M = {masks(model, settings):,} bytes",
-        *(f"{_name(device)}: {f.bytes:,} bytes, between {f.bytes + f.error.low:,} and {f.bytes + f.error.high:,}" for device, f in sizes.items()),
+        *(f"{_name(device)}: {_computed(computed)}" for device, computed in sizes.items()),
     )
-    formula = "M + 4 x U x (live floats per token at the worst operation), or with logits M + 4 x U x 4 x d + 4 x O x V"
-    return Explanation("Compute buffer", formula, steps, f"{sum(f.bytes for f in sizes.values()):,} bytes", "measured on llama.cpp build 11434")
+    exact = all(computed.error is None for computed in sizes.values())
+    formula = _WALK if exact else _CLOSED_FORM
+    source = "ggml-backend.cpp, ggml-alloc.c, src/models" if exact else "measured on llama.cpp"
+    return Explanation("Compute buffer", formula, steps, f"{sum(c.bytes for c in sizes.values()):,} bytes", f"{source}, build {settings.build.number}")
+
+
+_WALK = "peak of a best-fit allocation of the operations of one batch, in the engine's order, reusing memory as the engine does"
+_CLOSED_FORM = "M + 4 x U x (live floats per token at the worst operation), or with logits M + 4 x U x 4 x d + 4 x O x V"
+
+
+def _computed(computed: Computed) -> str:
+    if computed.error is None:
+        return f"{computed.bytes:,} bytes, exact"
+    return f"{computed.bytes:,} bytes, between {computed.bytes + computed.error.low:,} and {computed.bytes + computed.error.high:,}"
 
 
 def _output(question: Question, model: Model, settings: Settings, placement: Placement) -> Explanation:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from tonnage.answer import Band, DeviceAnswer, Part
 from tonnage.engines.llamacpp.cache import cache_by_device
-from tonnage.engines.llamacpp.compute.closed import compute_by_device
+from tonnage.engines.llamacpp.compute import compute_by_device
 from tonnage.engines.llamacpp.extras import attached_parts, draft_parts, server_parts
 from tonnage.engines.llamacpp.output import output_bytes
 from tonnage.engines.llamacpp.placement import HOST, Placement
@@ -33,8 +33,8 @@ def parts_by_device(
         add(device, "weights", nbytes, basis, held=_weights_held(device, placement, settings))
     for (part, device), nbytes in sorted(cache_by_device(model, settings, placement).items()):
         add(device, part, nbytes)
-    for device, fitted in sorted(compute_by_device(model, settings, placement).items()):
-        add(device, "compute", fitted.bytes, "fitted", fitted.error, held=_pinned(device, placement))
+    for device, computed in sorted(compute_by_device(model, tensors, settings, placement).items()):
+        add(device, "compute", computed.bytes, computed.basis, computed.error, held=_pinned(device, placement))
     add(HOST, "output", output_bytes(model, settings), held=_pinned(HOST, placement))
     for device, more in (*draft_parts(model, tensors, settings, placement), *attached_parts(attached, settings, placement)):
         lines[device].append(more)

@@ -121,6 +121,10 @@ def context_of(question: Question, model: Model) -> int:
     return int(question.context or min(DEFAULT_CONTEXT, model.context))
 
 
+ABORTS_ON_UNEVEN_SLOTS = frozenset({"kimi-linear"})
+"""architectures on which llama.cpp b11434 aborts where the slots do not divide the ubatch (seen: ub 512, 3 slots)"""
+
+
 def _refuse(settings: Settings, model: Model) -> None:
     """What llama_init_from_model itself turns down (src/llama-context.cpp of the build)."""
     latent = any(isinstance(mixer, Latent | Compressed) for layer in model.layers for mixer in layer.mixers)
@@ -128,6 +132,11 @@ def _refuse(settings: Settings, model: Model) -> None:
         raise RefusedError(
             f"cache_type_k={settings.type_k} and cache_type_v={settings.type_v}: llama.cpp needs the same type for both with "
             f"{model.architecture}; give one type for K and V"
+        )
+    if model.architecture in ABORTS_ON_UNEVEN_SLOTS and settings.streams > 1 and min(settings.ubatch, settings.n_ctx) % settings.slots:
+        raise RefusedError(
+            f"slots={settings.slots}: llama.cpp aborts on {model.architecture} where the slots do not divide ubatch={settings.ubatch}; "
+            "take a number of slots that does"
         )
     if block_type(settings.type_v).elements > 1 and not settings.flash_attn:
         raise RefusedError(f"cache_type_v={settings.type_v} needs flash attention: leave flash_attn at auto, or take f16 for V")

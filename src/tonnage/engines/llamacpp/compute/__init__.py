@@ -1,1 +1,79 @@
-"""Compute buffers: what the graph of one batch needs besides weights and cache."""
+"""Compute buffers: what the graph of one batch needs besides weights and cache.
+
+Exact where the architecture has a graph (families/): its operations run through the engine's scheduler
+and allocator. Else the closed form, with the band that it was measured in.
+"""
+
+from functools import lru_cache
+
+from tonnage.answer import Band
+from tonnage.engines.llamacpp.placement import HOST, Placement
+from tonnage.engines.llamacpp.settings import Settings
+from tonnage.frozen import dataclass
+from tonnage.model.types import Model, Tensor
+
+WALKED_BACKENDS = ("cuda", "cpu")
+"""backends whose sizes and operators the walk knows; others are answered by CUDA's with a wider band"""
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """Bytes of one compute buffer, and the band of a fitted one."""
+
+    bytes: int
+    error: Band | None
+
+    @property
+    def basis(self) -> str:
+        """rule where the graph was walked, else fitted"""
+        return "fitted" if self.error else "rule"
+
+
+def compute_by_device(
+    model: Model, tensors: tuple[Tensor, ...], settings: Settings, placement: Placement, *, as_fit_sees_it: bool = False
+) -> dict[int, Computed]:
+    """Compute buffer of every device, the host as -1; `as_fit_sees_it` as llama.cpp's `--fit` measures it."""
+    walked = _walked(model, _Same(tensors), settings, placement, as_fit_sees_it)
+    if walked is None:
+        from tonnage.engines.llamacpp.compute import closed
+
+        fitted = closed.compute_by_device(model, settings, placement)
+        return {device: Computed(f.bytes, f.error) for device, f in fitted.items()}
+    return {device: Computed(size, None) for device, size in zip((*range(placement.devices), HOST), walked, strict=True)}
+
+
+class _Same:
+    """A tuple of tensors that is told from others by identity: comparing thousands of tensors costs more than the answer."""
+
+    __slots__ = ("tensors",)
+
+    def __init__(self, tensors: tuple[Tensor, ...]) -> None:
+        self.tensors = tensors
+
+    def __hash__(self) -> int:
+        return id(self.tensors)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.tensors is self.tensors
+
+
+@lru_cache(maxsize=512)
+def _walked(model: Model, same: _Same, settings: Settings, placement: Placement, as_fit_sees_it: bool) -> tuple[int, ...] | None:
+    """Sizes in the order of the backends, the host last; None where the architecture has no graph, or this file lacks what it needs."""
+    from tonnage.engines.llamacpp.compute.families import builder
+
+    build = builder(model.architecture)
+    if build is None:
+        return None
+    from tonnage.engines.llamacpp.compute.fusion import Fusion
+    from tonnage.engines.llamacpp.compute.net import Net
+    from tonnage.engines.llamacpp.compute.periods import needed_blocks
+    from tonnage.engines.llamacpp.compute.scheduler import Machine, compute_sizes
+
+    try:
+        graph = build(Net(model, same.tensors, settings, placement, needed_blocks(model, same.tensors, placement)))
+    except KeyError:
+        # a file without a tensor that the family's graph uses: an older layout of the same architecture
+        return None
+    machine = Machine(placement.devices, settings.op_offload, placement.pipeline)
+    return tuple(compute_sizes(graph, machine, Fusion(graph), as_fit_sees_it=as_fit_sees_it))

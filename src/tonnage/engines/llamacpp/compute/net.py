@@ -25,7 +25,9 @@ MULTIMODAL_ROPE = frozenset({"qwen2vl", "qwen3vl", "qwen3vlmoe", "qwen35", "qwen
 class Net:
     """Everything that a family's graph is built from. Names of the engine: n_tokens, n_embd, n_head, il."""
 
-    def __init__(self, model: Model, tensors: tuple[Tensor, ...], settings: Settings, placement: Placement) -> None:
+    def __init__(
+        self, model: Model, tensors: tuple[Tensor, ...], settings: Settings, placement: Placement, blocks: tuple[int, ...] | None = None
+    ) -> None:
         self.model = model
         self.arch = model.architecture
         self.hp = Hparams(model.hparams)
@@ -45,6 +47,7 @@ class Net:
         self._heads = self.hp.per_layer("attention.head_count", 0)
         self._kv_heads = self.hp.per_layer("attention.head_count_kv", self._heads[0])
         self._weights = _weight_nodes(model, tensors, placement)
+        self.blocks = tuple(range(self.n_layer)) if blocks is None else blocks
         self.full_offload = placement.devices > 0 and all(device != HOST for device in placement.layers)
 
     # --- what is there ----------------------------------------------------------------------------

@@ -15,7 +15,7 @@ def build(net: Net) -> Graph:
     tempered = bool(net.hp.get("attention.temperature_scale"))
     temperature = net.input("inp_attn_scale", "f32", 1, 1, net.n_tokens) if tempered else None
     pos, inputs, out_ids = net.inp_pos(), latent_input(net), net.inp_out_ids()
-    for il in range(net.n_layer):
+    for il in net.blocks:
         residual = layer_input
         cur = net.norm(layer_input, net.need(il, "attn_norm"), il)
         q, k, v = latent_qkv(net, il, cur, pos)

@@ -73,7 +73,7 @@ def build(net: Net) -> Graph:
     pos = net.inp_pos()
     temperature = net.input("inp_attn_scale", "f32", 1, 1, net.n_tokens) if style.temperature and net.hp.get("attention.temperature_scale") else None
     inputs, out_ids = attn_inputs(net), net.inp_out_ids()
-    for il in range(net.n_layer):
+    for il in net.blocks:
         cur = _layer(net, style, il, cur, pos, temperature, inputs, out_ids)
         if il < deepstack:
             row = 4 * net.n_embd

@@ -1,0 +1,75 @@
+"""Which blocks a graph must really hold: alike blocks repeat, and the allocator's state repeats with them.
+
+After a few rounds of a repeating pattern the free blocks are where they were a round before, so that
+further rounds add nothing to the peak. tests/engines/llamacpp hold the short cut against the whole walk.
+"""
+
+from collections.abc import Hashable, Sequence
+
+from tonnage.engines.llamacpp.placement import Placement
+from tonnage.model.types import Model, Tensor
+
+LONGEST_PERIOD = 12
+ROUNDS_BEFORE = 3
+"""rounds of a pattern that are walked before it is taken to repeat"""
+ROUNDS_AFTER = 1
+"""rounds that are walked at its end, in which the last block drops the tokens that are not wanted"""
+
+UNROTATED_STEP = {"smollm3": 4}
+"""architectures in which each so-manieth block is not rotated, whatever its window"""
+
+_TYPED = ("ffn_gate", "ffn_up")
+"""tensors whose types decide what CUDA computes as one"""
+
+
+def needed_blocks(model: Model, tensors: tuple[Tensor, ...], placement: Placement) -> tuple[int, ...]:
+    """The blocks of the trunk to walk: all of them where the placement differs from block to block."""
+    trunk = len(model.layers) - model.n_nextn
+    blocks = tuple(range(trunk))
+    if placement.overrides or len(set(placement.layers)) > 1 or not placement.kv_offload:
+        return blocks
+    return shortened(_signatures(model, tensors, trunk))
+
+
+def _signatures(model: Model, tensors: tuple[Tensor, ...], trunk: int) -> list[Hashable]:
+    """What makes two blocks alike: their mixers, and their tensors' names and shapes."""
+    deepstack, unrotated = int(model.hparams.get("n_deepstack_layers") or 0), UNROTATED_STEP.get(model.architecture, 1)
+    parts: list[list[Hashable]] = [
+        [layer.mixers, layer.ffn, min(il, deepstack), (il + 1) % unrotated == 0] for il, layer in enumerate(model.layers[:trunk])
+    ]
+    for name, shape, type_ in tensors:
+        if name.startswith("blk."):
+            _, number, suffix = name.split(".", 2)
+            if (il := int(number)) < trunk:
+                parts[il].append((suffix, shape, type_ if suffix.startswith(_TYPED) else ""))
+    return [tuple(part) for part in parts]
+
+
+def shortened(signatures: Sequence[Hashable]) -> tuple[int, ...]:
+    """Indices that remain when long repetitions are cut to a few rounds."""
+    kept: list[int] = []
+    i, n = 0, len(signatures)
+    while i < n:
+        period, end = _repetition(signatures, i)
+        rounds = (end - i) // period
+        if rounds > ROUNDS_BEFORE + ROUNDS_AFTER:
+            tail = i + (rounds - ROUNDS_AFTER) * period
+            kept += range(i, i + ROUNDS_BEFORE * period)
+            kept += range(tail, end)
+            i = end
+        else:
+            kept.append(i)
+            i += 1
+    return tuple(kept)
+
+
+def _repetition(signatures: Sequence[Hashable], start: int) -> tuple[int, int]:
+    """The period that covers most from `start` on, and where its repetition ends."""
+    best = (1, start + 1)
+    for period in range(1, min(LONGEST_PERIOD, (len(signatures) - start) // 2) + 1):
+        end = start + period
+        while end < len(signatures) and signatures[end] == signatures[end - period]:
+            end += 1
+        if end - start >= 2 * period and end > best[1]:
+            best = (period, end)
+    return best
