@@ -4,12 +4,12 @@ Source: src/llama-model.cpp and src/llama-model-loader.cpp of build 11434; check
 engine's own report in every case of the project's oracle.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from functools import lru_cache
 
 from tonnage.engines.llamacpp.buffers import CPU, CUDA, allocated
 from tonnage.engines.llamacpp.placement import HOST, Placement
+from tonnage.engines.llamacpp.same import Same, by_block
 from tonnage.model.types import Model, Tensor
 
 HOST_TENSORS = ("token_embd.", "position_embd.", "token_types.", "per_layer_token_embd.")
@@ -29,21 +29,36 @@ CPU_TIED_TWICE = ("gemma4",)
 """architectures whose tied embedding is counted twice where no GPU is (seen without mmap)"""
 
 
-@lru_cache(maxsize=64)
 def weights_by_device(model: Model, tensors: tuple[Tensor, ...], placement: Placement, draft: bool) -> dict[int, int]:
     """Bytes of weights on every device (host: -1), loaded for plain decoding or for MTP drafting."""
-    total: Counter[int] = Counter()
-    for tensor, device in homes(model, tensors, placement, draft):
-        total[device] += allocated(tensor, CPU if device == HOST else CUDA)
-    return dict(total)
+    return _by_device(model, Same(tensors), placement, draft)
 
 
-def homes(model: Model, tensors: tuple[Tensor, ...], placement: Placement, draft: bool) -> Iterator[tuple[Tensor, int]]:
-    """Every tensor that is loaded, with its device; one that lives in two places comes twice."""
+@lru_cache(maxsize=256)
+def _by_device(model: Model, same: Same, placement: Placement, draft: bool) -> dict[int, int]:
+    total: dict[int, int] = {}
+    for tensor, device in homes(model, same.tensors, placement, draft):
+        total[device] = total.get(device, 0) + _allocated(tensor.type, tensor.shape, device == HOST)
+    return total
+
+
+@lru_cache(maxsize=4096)
+def _allocated(type_: str, shape: tuple[int, ...], on_host: bool) -> int:
+    return allocated(Tensor("", shape, type_), CPU if on_host else CUDA)
+
+
+def homes(
+    model: Model, tensors: tuple[Tensor, ...], placement: Placement, draft: bool, blocks: Container[int] | None = None
+) -> Iterator[tuple[Tensor, int]]:
+    """Every tensor that is loaded, with its device; one that lives in two places comes twice.
+
+    `blocks` asks for the tensors of these blocks and of none.
+    """
     trunk = len(model.layers) - model.n_nextn
     tied = not any(t.name == "output.weight" for t in tensors)
-    for tensor in tensors:
-        block = tensor.block
+    for block, tensor in by_block(Same(tensors)):
+        if blocks is not None and block is not None and block not in blocks:
+            continue
         if block is not None and block >= trunk and not draft and not _loaded_anyway(model, tensor):
             continue
         override = placement.override(tensor.name) if placement.overrides else None

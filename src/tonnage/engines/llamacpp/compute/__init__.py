@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from tonnage.answer import Band
 from tonnage.engines.llamacpp.placement import HOST, Placement
+from tonnage.engines.llamacpp.same import Same
 from tonnage.engines.llamacpp.settings import Settings
 from tonnage.frozen import dataclass
 from tonnage.model.types import Model, Tensor
@@ -33,7 +34,7 @@ def compute_by_device(
     model: Model, tensors: tuple[Tensor, ...], settings: Settings, placement: Placement, *, as_fit_sees_it: bool = False
 ) -> dict[int, Computed]:
     """Compute buffer of every device, the host as -1; `as_fit_sees_it` as llama.cpp's `--fit` measures it."""
-    walked = _walked(model, _Same(tensors), settings, placement, as_fit_sees_it)
+    walked = _walked(model, Same(tensors), settings, placement, as_fit_sees_it)
     if walked is None:
         from tonnage.engines.llamacpp.compute import closed
 
@@ -42,23 +43,8 @@ def compute_by_device(
     return {device: Computed(size, None) for device, size in zip((*range(placement.devices), HOST), walked, strict=True)}
 
 
-class _Same:
-    """A tuple of tensors that is told from others by identity: comparing thousands of tensors costs more than the answer."""
-
-    __slots__ = ("tensors",)
-
-    def __init__(self, tensors: tuple[Tensor, ...]) -> None:
-        self.tensors = tensors
-
-    def __hash__(self) -> int:
-        return id(self.tensors)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.tensors is self.tensors
-
-
 @lru_cache(maxsize=512)
-def _walked(model: Model, same: _Same, settings: Settings, placement: Placement, as_fit_sees_it: bool) -> tuple[int, ...] | None:
+def _walked(model: Model, same: Same, settings: Settings, placement: Placement, as_fit_sees_it: bool) -> tuple[int, ...] | None:
     """Sizes in the order of the backends, the host last; None where the architecture has no graph, or this file lacks what it needs."""
     from tonnage.engines.llamacpp.compute.families import builder
 

@@ -4,12 +4,12 @@ Source: build_attn*, build_attn_mha in src/llama-graph.cpp; cpy_k, get_k and the
 src/llama-kv-cache.cpp, build 11434.
 """
 
-from dataclasses import dataclass
 
 from tonnage.engines.llamacpp.cache import window_cells
 from tonnage.engines.llamacpp.compute import ops
 from tonnage.engines.llamacpp.compute.graph import Node
 from tonnage.engines.llamacpp.compute.net import Net
+from tonnage.frozen import dataclass
 from tonnage.model.types import Attention, Compressed, Latent
 from tonnage.quant.types import TYPES
 

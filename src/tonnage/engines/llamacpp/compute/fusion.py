@@ -104,7 +104,8 @@ class Fusion:
         first = nodes[i]
         if first.op != "MUL" or first.type != "f32" or not is_contiguous(first):
             return None
-        weighted, kept, muls = first, _full_and_weights(first), 1
+        weighted, muls = first, 1
+        kept: tuple[Node, ...] | None = _full_and_weights(first)
         if i + 1 < len(nodes) and nodes[i + 1].op == "MUL":
             second, inner = _full_and_weights(nodes[i + 1]), _full_and_weights(first)
             if second and inner and second[0] is first:

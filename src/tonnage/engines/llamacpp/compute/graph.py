@@ -21,7 +21,7 @@ class Node:
     tensor that is allocated before the graph (host: -1), None for what the graph itself allocates.
     """
 
-    __slots__ = ("flags", "home", "index", "name", "nb", "nbytes", "ne", "op", "param", "sources", "type", "view_of", "view_offset", "weight")
+    __slots__ = ("flags", "home", "index", "name", "nb", "_nbytes", "ne", "op", "param", "sources", "type", "view_of", "view_offset", "weight")
 
     def __init__(
         self,
@@ -52,7 +52,14 @@ class Node:
         self.weight = weight
         self.param = param
         self.index = -1
-        self.nbytes = nbytes_of(type, ne, nb)
+        self._nbytes = -1
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes from the first to the last element (ggml_nbytes)."""
+        if self._nbytes < 0:
+            self._nbytes = nbytes_of(self.type, self.ne, self.nb)
+        return self._nbytes
 
     @property
     def root(self) -> "Node":

@@ -46,8 +46,8 @@ class Net:
         self._caches: dict[tuple[int, str], Node] = {}
         self._heads = self.hp.per_layer("attention.head_count", 0)
         self._kv_heads = self.hp.per_layer("attention.head_count_kv", self._heads[0])
-        self._weights = _weight_nodes(model, tensors, placement)
         self.blocks = tuple(range(self.n_layer)) if blocks is None else blocks
+        self._weights = _weight_nodes(model, tensors, placement, frozenset(self.blocks))
         self.full_offload = placement.devices > 0 and all(device != HOST for device in placement.layers)
 
     # --- what is there ----------------------------------------------------------------------------
@@ -230,10 +230,10 @@ class Net:
         return widest_v(self.model.layers)
 
 
-def _weight_nodes(model: Model, tensors: tuple[Tensor, ...], placement: Placement) -> Mapping[str, Node]:
+def _weight_nodes(model: Model, tensors: tuple[Tensor, ...], placement: Placement, blocks: frozenset[int]) -> Mapping[str, Node]:
     """A node per loaded tensor; a tied embedding's copy on the output device is `output.weight`."""
     nodes: dict[str, Node] = {}
-    for tensor, device in homes(model, tensors, placement, False):
+    for tensor, device in homes(model, tensors, placement, False, blocks):
         name = tensor.name
         if name == "token_embd.weight" and name in nodes:
             name = "output.weight"

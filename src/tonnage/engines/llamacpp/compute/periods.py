@@ -5,8 +5,10 @@ further rounds add nothing to the peak. tests/engines/llamacpp hold the short cu
 """
 
 from collections.abc import Hashable, Sequence
+from functools import lru_cache
 
 from tonnage.engines.llamacpp.placement import Placement
+from tonnage.engines.llamacpp.same import Same, by_block
 from tonnage.model.types import Model, Tensor
 
 LONGEST_PERIOD = 12
@@ -25,10 +27,14 @@ _TYPED = ("ffn_gate", "ffn_up")
 def needed_blocks(model: Model, tensors: tuple[Tensor, ...], placement: Placement) -> tuple[int, ...]:
     """The blocks of the trunk to walk: all of them where the placement differs from block to block."""
     trunk = len(model.layers) - model.n_nextn
-    blocks = tuple(range(trunk))
     if placement.overrides or len(set(placement.layers)) > 1 or not placement.kv_offload:
-        return blocks
-    return shortened(_signatures(model, tensors, trunk))
+        return tuple(range(trunk))
+    return _shortened(model, Same(tensors))
+
+
+@lru_cache(maxsize=64)
+def _shortened(model: Model, same: Same) -> tuple[int, ...]:
+    return shortened(_signatures(model, same.tensors, len(model.layers) - model.n_nextn))
 
 
 def _signatures(model: Model, tensors: tuple[Tensor, ...], trunk: int) -> list[Hashable]:
@@ -37,11 +43,10 @@ def _signatures(model: Model, tensors: tuple[Tensor, ...], trunk: int) -> list[H
     parts: list[list[Hashable]] = [
         [layer.mixers, layer.ffn, min(il, deepstack), (il + 1) % unrotated == 0] for il, layer in enumerate(model.layers[:trunk])
     ]
-    for name, shape, type_ in tensors:
-        if name.startswith("blk."):
-            _, number, suffix = name.split(".", 2)
-            if (il := int(number)) < trunk:
-                parts[il].append((suffix, shape, type_ if suffix.startswith(_TYPED) else ""))
+    for il, (name, shape, type_) in by_block(Same(tensors)):
+        if il is not None and il < trunk:
+            suffix = name[name.index(".", 4) + 1 :]
+            parts[il].append((suffix, shape, type_ if suffix.startswith(_TYPED) else ""))
     return [tuple(part) for part in parts]
 
 
