@@ -1,5 +1,6 @@
 """Writes GGUF files from plain values, for tests: sound ones, and parts to make unsound ones of."""
 
+import gzip
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +21,10 @@ _HEADERS = Path(__file__).parent / "data" / "gguf-headers"
 
 def real_header(name: str) -> bytes:
     """A header that llama.cpp's own writer made, such as `llama3.1-8b`."""
-    return (_HEADERS / f"{name}.gguf.head").read_bytes()
+    plain = _HEADERS / f"{name}.gguf.head"
+    if plain.exists():
+        return plain.read_bytes()
+    return gzip.decompress((_HEADERS / f"{name}.gguf.head.gz").read_bytes())
 
 
 class Typed(NamedTuple):

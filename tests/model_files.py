@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 from gguf_writer import real_header
-from tonnage.model import gguf
+from tonnage.model import build, gguf
+from tonnage.model.types import Model
 
 
 def sparse_gguf(folder: Path, name: str) -> str:
@@ -14,3 +15,9 @@ def sparse_gguf(folder: Path, name: str) -> str:
     path.write_bytes(head)
     os.truncate(path, gguf.parse(head).file_bytes_needed)
     return str(path)
+
+
+def header_model(name: str) -> Model:
+    """The model of a real header."""
+    header = gguf.parse(real_header(name))
+    return build.from_header(header.metadata, header.tensors, name, f"{name}.gguf", file_bytes=header.file_bytes_needed)
