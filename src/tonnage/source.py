@@ -60,6 +60,10 @@ def load(name: str) -> Model:
     if os.path.exists(name):
         model: Model = _remembered(_model_file(name), _read_model)
         return model
+    if "params=" in name:
+        from tonnage.model import custom
+
+        return custom.model(name)
     from tonnage.model import catalogue
 
     if catalogue.find(name) is not None:

@@ -11,6 +11,7 @@ from tonnage.engines.llamacpp.output import output_bytes
 from tonnage.engines.llamacpp.placement import HOST, Placement
 from tonnage.engines.llamacpp.settings import UNPROVEN_BACKENDS, Settings
 from tonnage.engines.llamacpp.weights import weights_by_device
+from tonnage.frozen import replace
 from tonnage.hardware.devices import Device
 from tonnage.model.types import Attached, Model, Tensor
 
@@ -39,7 +40,17 @@ def parts_by_device(
     for device, more in (*draft_parts(model, tensors, settings, placement), *attached_parts(attached, settings, placement)):
         lines[device].append(more)
     lines[HOST].extend(server_parts(model, settings))
-    return lines
+    return {device: [_assumed(part) for part in parts] for device, parts in lines.items()} if model.basis == "assumed" else lines
+
+
+ASSUMED_BANDS = {"weights": 0.08, "compute": 0.6}
+"""shares by which parts of a model of bare numbers may be off: recipes give 2 to 8 % more or less to models of one size, and
+the compute buffer depends on widths that were guessed"""
+
+
+def _assumed(part: Part) -> Part:
+    more = round(part.bytes * ASSUMED_BANDS.get(part.part, 0))
+    return replace(part, basis="assumed", error=Band(-more, more) if more else part.error)
 
 
 def _weights_held(device: int, placement: Placement, settings: Settings) -> str:

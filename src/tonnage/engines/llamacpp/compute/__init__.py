@@ -34,7 +34,7 @@ def compute_by_device(
     model: Model, tensors: tuple[Tensor, ...], settings: Settings, placement: Placement, *, as_fit_sees_it: bool = False
 ) -> dict[int, Computed]:
     """Compute buffer of every device, the host as -1; `as_fit_sees_it` as llama.cpp's `--fit` measures it."""
-    walked = _walked(model, Same(tensors), settings, placement, as_fit_sees_it)
+    walked = None if model.basis == "assumed" else _walked(model, Same(tensors), settings, placement, as_fit_sees_it)
     if walked is None:
         from tonnage.engines.llamacpp.compute import closed
 
