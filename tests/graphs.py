@@ -6,7 +6,6 @@ from functools import cache
 from typing import Any
 
 from oracle import DATA
-
 from tonnage.engines.llamacpp.compute.graph import Graph, Node
 
 FOLDER = DATA / "graphs"

@@ -5,7 +5,6 @@ from typing import Any
 
 from tonnage.errors import CorruptError
 
-
 MOST_LAYERS = 512
 """LLAMA_MAX_LAYERS (src/llama-hparams.h)"""
 

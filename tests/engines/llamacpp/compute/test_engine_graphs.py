@@ -1,8 +1,8 @@
 """Scheduler, allocator and optimiser on the engine's own operation lists."""
 
-import graphs
 import pytest
 
+import graphs
 from tonnage.engines.llamacpp.compute.fusion import Fusion
 from tonnage.engines.llamacpp.compute.scheduler import Machine, Schedule, compute_sizes
 

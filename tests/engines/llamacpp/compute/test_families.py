@@ -2,11 +2,11 @@
 
 from typing import Any
 
+import pytest
+
 import graphs
 import oracle
-import pytest
 from model_files import header_model
-
 from tonnage.engines.llamacpp.compute import families, periods
 from tonnage.engines.llamacpp.compute.fusion import Fusion
 from tonnage.engines.llamacpp.compute.graph import Graph, Node

@@ -59,7 +59,7 @@ def width(model: Model, kind: str) -> Width:
 
 
 def _closed_form(model: Model, kind: str) -> int:
-    """rules by family: 4 (CUDA) or 5 (CPU) hidden states beside the widest feed-forward or attention part."""
+    """Rules by family: 4 (CUDA) or 5 (CPU) hidden states beside the widest feed-forward or attention part."""
     d = model.n_embd
     copies = 5 if kind.startswith("cpu") else 4
     heads = max((m.heads for layer in model.layers for m in layer.mixers if hasattr(m, "heads")), default=0)

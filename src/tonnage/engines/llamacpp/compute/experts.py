@@ -4,7 +4,6 @@ from tonnage.engines.llamacpp.compute import ops
 from tonnage.engines.llamacpp.compute.graph import Node
 from tonnage.engines.llamacpp.compute.net import Net
 
-
 GATING = {1: "softmax", 2: "sigmoid", 3: "softmax_weight", 4: "sqrt_softplus"}
 """expert_gating_func of the metadata"""
 

@@ -21,7 +21,7 @@ class Node:
     tensor that is allocated before the graph (host: -1), None for what the graph itself allocates.
     """
 
-    __slots__ = ("flags", "home", "index", "name", "nb", "_nbytes", "ne", "op", "param", "sources", "type", "view_of", "view_offset", "weight")
+    __slots__ = ("_nbytes", "flags", "home", "index", "name", "nb", "ne", "op", "param", "sources", "type", "view_of", "view_offset", "weight")
 
     def __init__(
         self,
