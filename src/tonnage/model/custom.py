@@ -98,7 +98,8 @@ def _config(n: Mapping[str, int]) -> dict[str, object]:
     moe: dict[str, int] = {}
     if "used" in n:
         used = n["used"]
-        ff = _width(n["active"] - outside, 3 * d * layers * used) if "experts" not in n else _width(n["params"] - outside, 3 * d * layers * n["experts"])
+        held, count = (n["params"], n["experts"]) if "experts" in n else (n["active"], used)
+        ff = _width(held - outside, 3 * d * layers * count)
         experts = n.get("experts") or max(round((n["params"] - outside) / (3 * d * layers * ff)), used)
         moe = {"num_experts": experts, "num_experts_per_tok": min(used, experts), "moe_intermediate_size": ff}
     else:

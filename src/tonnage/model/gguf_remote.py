@@ -57,6 +57,10 @@ _SMALL_KEYS = ("general.file_type", "general.quantization_version", "split.no", 
 _FIRST_NAMES = (b"token_embd.", b"output", b"rope_freqs.", b"rope_factors_", b"blk.", b"per_layer_", b"position_embd.", b"token_types.")
 
 
+_Table = tuple[tuple[Tensor, ...], int, int]
+"""tensors, bytes of their data, end of the table in the window"""
+
+
 def plan(file_bytes: int) -> Plan:
     """Ask for ranges of a file of this size until its header is known; CorruptError as `gguf.parse` raises it."""
     data = yield 0, min(FIRST_BYTES, file_bytes)
@@ -141,7 +145,7 @@ def _candidates(window: bytes) -> Iterator[int]:
     return iter(sorted(found))
 
 
-def _table(window: bytes, at: int, n_tensors: int, offset: int, file_bytes: int) -> Generator[Range, bytes, tuple[tuple[Tensor, ...], int, int] | None]:
+def _table(window: bytes, at: int, n_tensors: int, offset: int, file_bytes: int) -> Generator[Range, bytes, _Table | None]:
     """The table at this place, its data's bytes and its end, if it is one and the file ends where its data do."""
     while True:
         reader = gguf._Reader(window, None)

@@ -29,7 +29,7 @@ class CacheTensor(NamedTuple):
 def cache_by_device(model: Model, settings: Settings, placement: Placement) -> dict[tuple[str, int], int]:
     """Bytes per (kv or state, device); the host is -1."""
     total: Counter[tuple[str, int]] = Counter()
-    for i, layer in enumerate(model.layers):
+    for i in range(len(model.layers)):
         device = placement.cache_device(i)
         for part, nbytes in _layer_bytes(model, i, settings, CPU if device == HOST else CUDA).items():
             total[part, device] += nbytes

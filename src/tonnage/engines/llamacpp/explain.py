@@ -62,9 +62,8 @@ def _weights(question: Question, model: Model, settings: Settings, placement: Pl
     for tensor, device in homes(model, tensors, placement, False):
         count[device, tensor.type] += 1
         nbytes[device, tensor.type] += tensor.nbytes
-    steps = tuple(
-        f"{_name(device)}: {count[device, type_]} tensors in {type_}, {size:,} bytes" for (device, type_), size in sorted(nbytes.items(), key=lambda x: (x[0][0], -x[1]))
-    )
+    ordered = sorted(nbytes.items(), key=lambda item: (item[0][0], -item[1]))
+    steps = tuple(f"{_name(device)}: {count[device, type_]} tensors in {type_}, {size:,} bytes" for (device, type_), size in ordered)
     return Explanation(
         "Weights",
         "sum over tensors of pad(elements / block x bytes per block [+ row padding], alignment)",
@@ -89,7 +88,8 @@ def _compute(question: Question, model: Model, settings: Settings, placement: Pl
     exact = all(computed.error is None for computed in sizes.values())
     formula = _WALK if exact else _CLOSED_FORM
     source = "ggml-backend.cpp, ggml-alloc.c, src/models" if exact else "measured on llama.cpp"
-    return Explanation("Compute buffer", formula, steps, f"{sum(c.bytes for c in sizes.values()):,} bytes", f"{source}, build {settings.build.number}")
+    total = f"{sum(c.bytes for c in sizes.values()):,} bytes"
+    return Explanation("Compute buffer", formula, steps, total, f"{source}, build {settings.build.number}")
 
 
 _WALK = "peak of a best-fit allocation of the operations of one batch, in the engine's order, reusing memory as the engine does"
@@ -118,7 +118,8 @@ def _checkpoints(question: Question, model: Model, settings: Settings, placement
     one, build = snapshot_bytes(model, settings), settings.build
     steps = (f"one snapshot {one:,} bytes", f"{build.checkpoints} per slot x {settings.slots} slots, taken as prompts grow")
     formula = "--ctx-checkpoints x slots x (recurrent state + sliding windows of one sequence)"
-    return Explanation("Context checkpoints", formula, steps, f"up to {one * build.checkpoints * settings.slots:,} bytes", "tools/server, build 11434")
+    total = f"up to {one * build.checkpoints * settings.slots:,} bytes"
+    return Explanation("Context checkpoints", formula, steps, total, f"tools/server, build {build.number}")
 
 
 _KV = "sum over layers of pad(bytes(type, width) x cells x streams [+ row padding], alignment), for K and for V"

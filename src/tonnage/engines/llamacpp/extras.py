@@ -59,7 +59,8 @@ def draft_parts(model: Model, tensors: tuple[Tensor, ...], settings: Settings, p
     yield device, Part("draft", weights, "rule", why="draft", held=_held(device, settings))
     plain = replace(settings, n_draft=0)
     cached = (t for layer in model.layers[trunk:] for t in cache_tensors(layer, plain, widest_v(model.layers)))
-    yield device, Part("draft", sum(allocated_rows(t.type, t.row, t.rows, alignment) for t in cached), "rule", why="draft_kv", held=_held(device, settings))
+    nbytes = sum(allocated_rows(t.type, t.row, t.rows, alignment) for t in cached)
+    yield device, Part("draft", nbytes, "rule", why="draft_kv", held=_held(device, settings))
     # one block's peak: measured 332 MiB at 256K for Qwen3.5-122B, of which the mask is 256 MiB
     compute = masks(model, settings) + 4 * settings.tokens * 12 * model.n_embd
     yield device, Part("draft", compute, "fitted", Band(-compute // 3, compute // 3), "draft_compute", _held(device, settings))
@@ -74,7 +75,8 @@ def attached_parts(attached: Attached, settings: Settings, placement: Placement)
         share, low, high = PROJECTOR_COMPUTE
         compute = round(weights * share)
         yield home, Part("projector", weights, "file", why="projector", held=_held(home, settings))
-        yield home, Part("projector", compute, "fitted", Band(-round(compute * low), round(compute * high)), "projector_compute", _held(home, settings))
+        band = Band(-round(compute * low), round(compute * high))
+        yield home, Part("projector", compute, "fitted", band, "projector_compute", _held(home, settings))
     for tensor in (t for adapter in attached.adapters for t in adapter):
         block = tensor.block
         device = placement.output if block is None or block >= len(placement.layers) else placement.layers[block]

@@ -26,7 +26,7 @@ def _context(question: Question, model: Model, settings: Settings) -> Iterator[s
     asked = question.n_ctx or context_of(question, model)
     per_slot = settings.cells
     if per_slot > model.context:
-        yield f"{per_slot:,} tokens is above the {model.context:,} that the model was trained for: it needs rope scaling (--rope-scaling yarn) to be of use."
+        yield f"{per_slot:,} tokens is above the {model.context:,} that the model was trained for: it needs rope scaling (--rope-scaling yarn)."
     if question.n_ctx is not None and question.context is not None:
         yield f"n_ctx wins over context: each slot gets {per_slot:,} tokens."
     elif not settings.unified and per_slot * (question.users or 1) != asked:

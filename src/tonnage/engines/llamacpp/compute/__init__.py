@@ -26,7 +26,7 @@ class Computed:
 
     @property
     def basis(self) -> str:
-        """Rule where the graph was walked, else fitted"""
+        """`rule` where the graph was walked, else `fitted`."""
         return "fitted" if self.error else "rule"
 
 

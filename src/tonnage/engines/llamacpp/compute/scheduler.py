@@ -137,10 +137,8 @@ class Schedule:
         """Whether a backend can use the tensor where it lies."""
         home = tensor.root.home
         if home is None:
-            where = self.backend.get(tensor, self.backend.get(tensor.root))
-        else:
-            where = self.cpu if home < 0 else home
-        return where == backend
+            return self.backend.get(tensor, self.backend.get(tensor.root)) == backend
+        return backend == (self.cpu if home < 0 else home)
 
     # --- pass 5: splits and copies ----------------------------------------------------------------
 
