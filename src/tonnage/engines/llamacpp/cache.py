@@ -85,7 +85,7 @@ def _attention(mixer: Attention, settings: Settings, v_width: int) -> Iterator[C
     rows = (window_cells(mixer.window, settings) if mixer.window else settings.cells) * settings.streams
     yield CacheTensor("kv", settings.type_k, mixer.k_dim * mixer.kv_heads, rows)
     # without flash attention V is stored transposed, as wide in every layer as in the widest
-    v_row = mixer.v_dim * mixer.kv_heads if settings.flash_attn else v_width
+    v_row = v_width if settings.v_transposed else mixer.v_dim * mixer.kv_heads
     yield CacheTensor("kv", settings.type_v, v_row, rows)
     yield from _indexer(mixer.indexer, settings.cells * settings.streams, settings)
 

@@ -10,27 +10,34 @@ from tonnage.question import Question
 def launch(question: Question, model: Model, settings: Settings, recipe: str, cpu_only: bool) -> str:
     """`llama-server ...` (or `llama-cli ...` for the tools profile), every setting that differs from the default spelled out."""
     program = "llama-server" if settings.profile == "server" else "llama-cli"
-    words = [program, "-m", _quoted(_file(question, model, recipe)), "--fit", "off", "-c", str(settings.n_ctx), *_slots(question, settings)]
+    words = [program, *_weights(question, model, recipe), "--fit", "off", "-c", str(settings.n_ctx), *_slots(question, settings)]
     words += ["-ngl", _layers(question, cpu_only)]
     words += [word for option in _options(question, settings) for word in option]
     return " ".join(words)
 
 
-def _file(question: Question, model: Model, recipe: str) -> str:
-    if model.basis == "file":
-        return model.source
-    return f"{model.name.rsplit('/', 1)[-1]}-{recipe}.gguf"
+def _weights(question: Question, model: Model, recipe: str) -> list[str]:
+    """Where llama.cpp finds the weights: a path, a repo with its quant (-hf), or an address (-mu)."""
+    if model.basis != "file":
+        return ["-m", _quoted(f"{model.name.rsplit('/', 1)[-1]}-{recipe}.gguf")]
+    if "://" in model.source:
+        if re.fullmatch(r"[\w.-]+/[\w.-]+(:[\w.-]+)?", question.model):
+            return ["-hf", question.model]
+        return ["-mu", _quoted(model.source.partition(" ")[0].replace("/blob/", "/resolve/"))]
+    if model.source.startswith("ollama:"):
+        return ["-m", _quoted(model.name.rsplit("/", 1)[-1].replace(":", "-") + ".gguf")]
+    return ["-m", _quoted(model.source)]
 
 
-def _quoted(path: str) -> str:
-    """The path as a shell takes it for one word."""
-    return path if re.fullmatch(r"[\w./:@%+=-]+", path) else "'" + path.replace("'", "'\\''") + "'"
+def _quoted(word: str) -> str:
+    """The word as a shell takes it for one."""
+    return word if re.fullmatch(r"[\w./:@%+=-]+", word) else "'" + word.replace("'", "'\\''") + "'"
 
 
 def _slots(question: Question, settings: Settings) -> list[str]:
     """llama-server without -np runs four slots on one cache; with it, caches of their own."""
     if settings.profile != "server":
-        return []
+        return ["-np", str(settings.slots)] if settings.slots > 1 else []
     if settings.slots == settings.build.server_slots and settings.unified and question.slots is None:
         return []
     return ["-np", str(settings.slots), *(["-kvu"] if settings.unified and settings.slots > 1 else [])]
@@ -51,7 +58,7 @@ def _options(question: Question, settings: Settings) -> list[tuple[str, ...]]:
         ("-ctk", settings.type_k if settings.type_k != "f16" else None),
         ("-ctv", settings.type_v if settings.type_v != "f16" else None),
         ("-ncmoe", question.n_cpu_moe or None),
-        ("-ot", _quoted_pattern(question.override_tensor)),
+        ("-ot", _quoted(question.override_tensor) if question.override_tensor else None),
         ("-ts", ",".join(f"{x:g}" for x in question.tensor_split) if question.tensor_split else None),
         ("-mg", question.main_gpu or None),
         ("-sm", question.split_mode if question.split_mode not in (None, "layer") else None),
@@ -68,7 +75,3 @@ def _options(question: Question, settings: Settings) -> list[tuple[str, ...]]:
     adapters: list[tuple[str, ...]] = [("--lora", _quoted(path)) for path in question.lora or ()]
     given: list[tuple[str, ...]] = [(name, str(value)) for name, value in values if value is not None]
     return given + [(name,) for name, on in switches if on] + adapters
-
-
-def _quoted_pattern(pattern: str | None) -> str | None:
-    return None if not pattern else '"' + pattern.replace('"', '\\"').replace("$", "\\$") + '"'

@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 
 from tonnage.answer import Explanation
 from tonnage.engines.llamacpp import placement_of
-from tonnage.engines.llamacpp.buffers import CPU, CUDA, allocated_rows
+from tonnage.engines.llamacpp.buffers import CPU, CUDA, allocated, allocated_rows
 from tonnage.engines.llamacpp.cache import cache_tensors, widest_v
 from tonnage.engines.llamacpp.compute import Computed, compute_by_device
-from tonnage.engines.llamacpp.compute.closed import masks
-from tonnage.engines.llamacpp.extras import snapshot_bytes
+from tonnage.engines.llamacpp.compute.inputs import masks
+from tonnage.engines.llamacpp.extras import PROJECTOR_COMPUTE, draft_parts, snapshot_bytes
 from tonnage.engines.llamacpp.output import output_bytes
 from tonnage.engines.llamacpp.placement import HOST, Placement
 from tonnage.engines.llamacpp.settings import Settings
@@ -61,14 +61,14 @@ def _weights(question: Question, model: Model, settings: Settings, placement: Pl
     nbytes: Counter[tuple[int, str]] = Counter()
     for tensor, device in homes(model, tensors, placement, False):
         count[device, tensor.type] += 1
-        nbytes[device, tensor.type] += tensor.nbytes
+        nbytes[device, tensor.type] += allocated(tensor, CPU if device == HOST else CUDA)
     ordered = sorted(nbytes.items(), key=lambda item: (item[0][0], -item[1]))
     steps = tuple(f"{_name(device)}: {count[device, type_]} tensors in {type_}, {size:,} bytes" for (device, type_), size in ordered)
     return Explanation(
         "Weights",
         "sum over tensors of pad(elements / block x bytes per block [+ row padding], alignment)",
         steps,
-        f"{sum(nbytes.values()):,} bytes before padding (128 bytes on a GPU, 32 on the host)",
+        f"{sum(nbytes.values()):,} bytes, every tensor padded (to 128 bytes on a GPU, to 32 on the host)",
         f"tensor types: llama-quant.cpp, rules {question.rules or '2026'}; homes: llama-model.cpp, build {settings.build.number}",
     )
 
@@ -122,6 +122,28 @@ def _checkpoints(question: Question, model: Model, settings: Settings, placement
     return Explanation("Context checkpoints", formula, steps, total, f"tools/server, build {build.number}")
 
 
+def _draft(why: str, title: str, formula: str) -> Writer:
+    def write(question: Question, model: Model, settings: Settings, placement: Placement) -> Explanation:
+        tensors = stored_tensors(model, recipe_of(question, model), question.mtp)
+        parts = [(device, part) for device, part in draft_parts(model, tensors, settings, placement) if part.why == why]
+        steps = tuple(f"{_name(device)}: {_computed(Computed(part.bytes, part.error))}" for device, part in parts)
+        total = f"{sum(part.bytes for _, part in parts):,} bytes"
+        none = ("nothing is drafted: --speculative mtp asks for it, of a model with a block of multi-token prediction",)
+        return Explanation(title, formula, steps or none, total, f"common/speculative.cpp, build {settings.build.number}")
+
+    return write
+
+
+def _attached(title: str, formula: str, source: str) -> Writer:
+    """Of files that are named beside the model: their tensors are in them, not in the question."""
+
+    def write(question: Question, model: Model, settings: Settings, placement: Placement) -> Explanation:
+        files = (*(question.lora or ()), *((question.mmproj,) if question.mmproj else ()))
+        return Explanation(title, formula, tuple(f"file: {file}" for file in files) or ("no such file is named",), "as the answer says", source)
+
+    return write
+
+
 _KV = "sum over layers of pad(bytes(type, width) x cells x streams [+ row padding], alignment), for K and for V"
 _STATE = "sum over recurrent layers of pad(4 x elements x slots x (1 + drafted tokens), alignment)"
 WRITERS: Mapping[str, Writer] = {
@@ -132,5 +154,13 @@ WRITERS: Mapping[str, Writer] = {
     "output": _output,
     "prompt_cache": _prompt_cache,
     "checkpoints": _checkpoints,
+    "draft": _draft("draft", "Draft: weights", "sum of the tensors of the prediction blocks, each padded"),
+    "draft_kv": _draft("draft_kv", "Draft: KV cache", "as the KV cache, for the prediction blocks alone"),
+    "draft_compute": _draft("draft_compute", "Draft: compute", "M + 4 x U x 12 x d"),
+    "projector": _attached("Projector", "sum of the tensors of --mmproj, each padded", "tools/mtmd"),
+    "projector_compute": _attached(
+        "Projector: compute", f"{PROJECTOR_COMPUTE[0]} x its weights, at the warm-up image", "mtmd_get_memory_usage of one measured projector"
+    ),
+    "lora": _attached("Adapters", "sum of the tensors of every --lora, each padded, beside the layers they change", "llama-adapter.cpp"),
 }
 """part -> who explains it"""

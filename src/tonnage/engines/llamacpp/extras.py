@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from tonnage.answer import Band, Part
 from tonnage.engines.llamacpp.buffers import CPU, CUDA, allocated, allocated_rows
 from tonnage.engines.llamacpp.cache import cache_tensors, widest_v, window_cells
-from tonnage.engines.llamacpp.compute.closed import masks
+from tonnage.engines.llamacpp.compute.inputs import masks
 from tonnage.engines.llamacpp.placement import HOST, Placement
 from tonnage.engines.llamacpp.settings import Settings
 from tonnage.frozen import replace

@@ -9,6 +9,9 @@ from tonnage.question import Question
 from tonnage.units import pad
 
 DEFAULT_CONTEXT = 32768
+TORN_WITHOUT_KV_OFFLOAD = ("lfm2",)
+"""architectures whose attention follows a cache in host memory, away from its layer (seen in the engine's report; nine others stay)"""
+
 UNPROVEN_BACKENDS = ("metal", "vulkan", "rocm")
 
 
@@ -32,6 +35,10 @@ class Settings:
     outputs: int
     """logits rows that the graph reserves (n_outputs_max)"""
     flash_attn: bool
+    flash_auto: bool
+    """flash attention is given up where the engine finds that it would leave a layer's device"""
+    v_transposed: bool
+    """values are stored across: decided before `auto` gives flash attention up, which the cache then keeps its layout for"""
     type_k: str
     type_v: str
     swa_full: bool
@@ -79,7 +86,9 @@ def resolve(question: Question, model: Model) -> Settings:
         batch=batch,
         ubatch=ubatch,
         outputs=min(ubatch, batch if profile == "tools" else slots * (1 + n_draft)),
-        flash_attn=question.flash_attn != "off",
+        flash_attn=_flash_attn(question, model),
+        flash_auto=question.flash_attn not in ("on", "off"),
+        v_transposed=question.flash_attn == "off",
         type_k=type_k,
         type_v=type_v,
         swa_full=bool(question.swa_full),
@@ -123,6 +132,12 @@ def context_of(question: Question, model: Model) -> int:
 
 ABORTS_ON_UNEVEN_SLOTS = frozenset({"kimi-linear"})
 """architectures on which llama.cpp b11434 aborts where the slots do not divide the ubatch (seen: ub 512, 3 slots)"""
+
+
+def _flash_attn(question: Question, model: Model) -> bool:
+    """`auto` is on, unless attention lands on another device than its layer."""
+    torn = question.kv_offload is False and question.backend != "cpu" and model.architecture in TORN_WITHOUT_KV_OFFLOAD
+    return question.flash_attn == "on" or (question.flash_attn != "off" and not torn)
 
 
 def _refuse(settings: Settings, model: Model) -> None:

@@ -3,17 +3,15 @@
 from collections import Counter
 from functools import lru_cache
 
-from tonnage.answer import WeightsAnswer
+from tonnage.answer import Band, WeightsAnswer
 from tonnage.model.types import Model, Tensor
+from tonnage.quant import filesize
 from tonnage.quant.recipes import FILE, Recipe, parse
 from tonnage.quant.rules import quantise
 from tonnage.question import Question
-from tonnage.units import pad
 
 DEFAULT_RECIPE = "Q4_K_M"
 """what `llama-server -hf REPO` takes when no quant is named (common/download.cpp)"""
-
-FILE_ALIGNMENT = 32
 
 
 def recipe_of(question: Question, model: Model) -> Recipe:
@@ -49,18 +47,23 @@ def weights_answer(model: Model, recipe: Recipe, mtp: bool | None) -> WeightsAns
         count[tensor.type] += 1
         nbytes[tensor.type] += tensor.nbytes
     as_stored = recipe.name == FILE
+    file_bytes, file_error = _file_size(model, tensors, as_stored)
     return WeightsAnswer(
         tensor_bytes=sum(nbytes.values()),
-        file_bytes=model.file_bytes if as_stored and model.file_bytes else None,
+        file_bytes=file_bytes,
         parameters=sum(t.elements for t in tensors),
         by_type={kind: (count[kind], nbytes[kind]) for kind in sorted(nbytes, key=lambda k: -nbytes[k])},
         recipe=recipe.full_name,
         rules=None if as_stored else recipe.rules,
         imatrix=recipe.imatrix,
         basis="file" if as_stored and model.basis == "file" else "rule",
+        file_error=file_error,
     )
 
 
-def data_bytes(tensors: tuple[Tensor, ...]) -> int:
-    """Bytes of the data section of a file: every tensor padded to 32."""
-    return sum(pad(t.nbytes, FILE_ALIGNMENT) for t in tensors)
+def _file_size(model: Model, tensors: tuple[Tensor, ...], as_stored: bool) -> tuple[int | None, Band | None]:
+    """Bytes of the file: its own, or predicted with the band of its metadata; None where no file and no tokenizer is known."""
+    if as_stored and model.file_bytes:
+        return model.file_bytes, None
+    predicted = None if model.basis == "assumed" else filesize.predict(model.architecture, tensors)
+    return (predicted.bytes, Band(-predicted.doubt, predicted.doubt)) if predicted else (None, None)

@@ -34,13 +34,19 @@ def compute_by_device(
     model: Model, tensors: tuple[Tensor, ...], settings: Settings, placement: Placement, *, as_fit_sees_it: bool = False
 ) -> dict[int, Computed]:
     """Compute buffer of every device, the host as -1; `as_fit_sees_it` as llama.cpp's `--fit` measures it."""
-    walked = None if model.basis == "assumed" else _walked(model, Same(tensors), settings, placement, as_fit_sees_it)
+    unknown = model.basis == "assumed" or _unproven(settings, placement)
+    walked = None if unknown else _walked(model, Same(tensors), settings, placement, as_fit_sees_it)
     if walked is None:
-        from tonnage.engines.llamacpp.compute import closed
+        from tonnage.engines.llamacpp.compute import spread
 
-        fitted = closed.compute_by_device(model, settings, placement)
+        fitted = spread.compute_by_device(model, tensors, settings, placement)
         return {device: Computed(f.bytes, f.error) for device, f in fitted.items()}
     return {device: Computed(size, None) for device, size in zip((*range(placement.devices), HOST), walked, strict=True)}
+
+
+def _unproven(settings: Settings, placement: Placement) -> bool:
+    """Attention on the CPU for layers on a GPU, without flash attention: the engine's list of operations then differs from the walk's by 1 %."""
+    return placement.devices > 0 and not settings.kv_offload and not settings.flash_attn
 
 
 @lru_cache(maxsize=512)
@@ -52,14 +58,16 @@ def _walked(model: Model, same: Same, settings: Settings, placement: Placement, 
     if build is None:
         return None
     from tonnage.engines.llamacpp.compute.fusion import Fusion
-    from tonnage.engines.llamacpp.compute.net import Net
     from tonnage.engines.llamacpp.compute.periods import needed_blocks
+    from tonnage.engines.llamacpp.compute.reserve import reserved
     from tonnage.engines.llamacpp.compute.scheduler import Machine, compute_sizes
 
     try:
-        graph = build(Net(model, same.tensors, settings, placement, needed_blocks(model, same.tensors, placement)))
+        graphs = list(reserved(build, model, same.tensors, settings, placement, needed_blocks(model, same.tensors, placement)))
     except KeyError:
         # a file without a tensor that the family's graph uses: an older layout of the same architecture
         return None
     machine = Machine(placement.devices, settings.op_offload, placement.pipeline)
-    return tuple(compute_sizes(graph, machine, Fusion(graph), as_fit_sees_it=as_fit_sees_it))
+    # --fit measures the first graph alone
+    sizes = [compute_sizes(graph, machine, Fusion(graph), as_fit_sees_it=as_fit_sees_it) for graph in graphs[: 1 if as_fit_sees_it else None]]
+    return tuple(max(column) for column in zip(*sizes, strict=True))

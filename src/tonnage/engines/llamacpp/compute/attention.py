@@ -50,7 +50,7 @@ def attn_inputs(net: Net) -> Inputs:
 
 
 def _cache_input(net: Net, cells: int, swa: bool) -> CacheInput:
-    v_rows = 1 if net.flash else net.widest_v
+    v_rows = net.widest_v if net.v_transposed else 1
     return CacheInput(
         net.input("attn_inp_k_idxs", "i64", net.n_tokens),
         net.input("attn_inp_v_idxs", "i64", net.n_tokens * v_rows),
@@ -61,7 +61,7 @@ def _cache_input(net: Net, cells: int, swa: bool) -> CacheInput:
 
 def kq_mask(net: Net, cells: int) -> Node:
     """What every token may see of a cache, per stream."""
-    streams = net.settings.streams
+    streams = 1 if net.settings.unified else net.n_seqs
     return net.input("attn_inp_kq_mask", "f16" if net.flash else "f32", cells, net.n_tokens // streams, 1, streams)
 
 
@@ -83,10 +83,16 @@ def _rotation(net: Net, type_: str, dims: set[int], full_dim: int, *, grow: bool
     if TYPES[type_].elements == 1 or len(dims) != 1 or full_dim % 64:
         return None
     (dim,) = dims
-    n = 64
-    while grow and dim % (2 * n) == 0:
-        n *= 2
+    n = hadamard_size(dim) if grow else 64
     return net.input("attn_inp_rot", "f32", n, n)
+
+
+def hadamard_size(dim: int) -> int:
+    """Rows of the matrix that turns heads of `dim` elements: the greatest power of two from 64 on that divides them."""
+    n = 64
+    while dim % (2 * n) == 0:
+        n *= 2
+    return n
 
 
 def hadamard(cur: Node, matrix: Node) -> Node:
@@ -110,7 +116,7 @@ def _all_streams(cache: Node) -> Node:
 def store_v(net: Net, v: Node, cur: Node, idxs: Node) -> Node:
     """Write values into their cache, transposed without flash attention (cpy_v)."""
     row, n = cur.ne[0] * cur.ne[1], cur.ne[2]
-    if net.flash:
+    if not net.v_transposed:
         flat = ops.view_2d(cur, row, n, cur.nb[2])
         return net.expand(ops.set_rows(_all_streams(v), flat, idxs))
     cur = ops.reshape(cur, row, n) if cur.nb[2] == ops.row_size(cur.type, row) else ops.cont(cur, row, n)
@@ -129,7 +135,7 @@ def k_cache(net: Net, il: int, row: int, part: str = "k") -> Node:
 
 def v_cache(net: Net, il: int, row: int, part: str = "v") -> Node:
     """A block's values, as wide as the widest without flash attention."""
-    return net.cache(il, part, net.settings.type_v, row if net.flash else net.widest_v, net.cells(il))
+    return net.cache(il, part, net.settings.type_v, net.widest_v if net.v_transposed else row, net.cells(il))
 
 
 def get_k(k: Node, head_dim: int, heads: int) -> Node:
@@ -142,7 +148,7 @@ def get_k(k: Node, head_dim: int, heads: int) -> Node:
 
 def get_v(net: Net, v: Node, head_dim: int, heads: int) -> Node:
     """Values as heads, transposed without flash attention."""
-    if net.flash:
+    if not net.v_transposed:
         return get_k(v, head_dim, heads)
     row, cells = v.ne[0], v.ne[1]
     size = ops.row_size
@@ -186,7 +192,7 @@ def attn(
     cur = mha(net, q, get_k(k_all, mixer.k_dim, mixer.kv_heads), get_v(net, v_all, mixer.v_dim, mixer.kv_heads), inputs.mask, sinks=sinks)
     if inputs.v_rot is not None:
         cur = hadamard(cur, inputs.v_rot)
-    return net.mm(net.need(il, "attn_output"), cur, net.b(il, "attn_output")) if wo else cur
+    return net.mm(net.need(il, "attn_output"), cur, net.b(il, "attn_output"), net.s(il, "attn_output")) if wo else cur
 
 
 def mha(net: Net, q: Node, k: Node, v: Node, mask: Node, *, sinks: Node | None = None, v_mla: Node | None = None) -> Node:

@@ -88,4 +88,22 @@ def gpu_supports(node: Node, gpu: int) -> bool:
         home = source.root.home
         if home is not None and home not in (gpu, -1):
             return False
-    return node.op != "FLASH_ATTN_EXT" or flash_supported(node)
+    kernel = _KERNELS.get(node.op)
+    return kernel is None or kernel(node)
+
+
+def _scan_supported(node: Node) -> bool:
+    """Selective scans: CUDA knows few sizes of states and heads."""
+    s, a, b = node.sources[0], node.sources[3], node.sources[4]
+    d_state, head_dim, heads = s.ne[:3]
+    if a.ne[0] == 1:
+        return d_state in (96, 128, 256) and head_dim % 16 == 0
+    return d_state == 16 and head_dim == 1 and heads % 128 == 0 and b.ne[1] == 1
+
+
+def _conv_supported(node: Node) -> bool:
+    return node.sources[0].ne[1] % 128 == 0
+
+
+_KERNELS = {"FLASH_ATTN_EXT": flash_supported, "SSM_SCAN": _scan_supported, "SSM_CONV": _conv_supported}
+"""operations that CUDA runs for some shapes only (ggml_backend_cuda_device_supports_op)"""

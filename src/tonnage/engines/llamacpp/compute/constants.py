@@ -16,6 +16,9 @@ from tonnage.model.types import Dense, Experts, Latent, Model
 PROBE_UBATCH = 512
 """ubatch of the runs that the rows were measured with"""
 
+_PER_FLOAT = 4 * PROBE_UBATCH
+_ALIGNMENT = 32
+
 SPARSE = frozenset({"deepseek32", "deepseek4", "glm-dsa", "glm5-next", "hy_v4", "minimax-m3", "qwen4exp"})
 """sparse attention: the peak grows with the context by slopes of its own"""
 
@@ -32,6 +35,15 @@ class Width:
     floats: int
     fixed: int
     measured: bool
+
+    def without(self, nbytes: int) -> "Width":
+        """The peak less bytes that do not grow with the ubatch, though the probe's one number held them."""
+        return width_of(self.floats + self.fixed / _PER_FLOAT - nbytes / _PER_FLOAT)
+
+    def holds_states(self, one: "Width", nbytes: int) -> bool:
+        """Whether this peak, measured with four slots, is that of `one` slot and three states of `nbytes` more."""
+        grown = _PER_FLOAT * (self.floats - one.floats) + self.fixed - one.fixed
+        return bool(nbytes) and abs(grown - 3 * nbytes) < _PER_FLOAT
 
 
 def shape_key(architecture: str, hparams: Mapping[str, Any]) -> str:
@@ -53,9 +65,14 @@ def width(model: Model, kind: str) -> Width:
     row = load_json("llamacpp_compute.json")["rows"].get(shape_key(model.architecture, model.hparams), {})
     measured = row.get(kind, row.get(kind.removesuffix("_4slots")))
     if measured and measured > 0:
-        floats = int(measured)
-        return Width(floats, round((measured - floats) * 4 * PROBE_UBATCH), True)
+        return width_of(float(measured))
     return Width(_closed_form(model, kind), 128, False)
+
+
+def width_of(measured: float) -> Width:
+    """A peak in floats per token of the probe: what is left of a float are bytes that do not grow, in whole steps of 32."""
+    floats = int(measured)
+    return Width(floats, _ALIGNMENT * round((measured - floats) * _PER_FLOAT / _ALIGNMENT), True)
 
 
 def _closed_form(model: Model, kind: str) -> int:

@@ -7,6 +7,14 @@ from tonnage.engines.llamacpp.compute.net import Net
 GATING = {1: "softmax", 2: "sigmoid", 3: "softmax_weight", 4: "sqrt_softplus"}
 """expert_gating_func of the metadata"""
 
+SCALED_STACKS = frozenset(
+    {
+        "cohere2moe", "deepseek32", "gemma4", "glm-dsa", "hy_v3", "llama", "mellum", "mistral3", "nemotron_h", "nemotron_h_moe",
+        "qwen35moe", "qwen3moe", "qwen3next", "qwen4exp",
+    }
+)
+"""architectures that multiply what comes out of a stack by a number for each expert, where the file has them (ffn_*_exps_s)"""
+
 
 def moe(
     net: Net,
@@ -105,7 +113,7 @@ def _expert_ffn(net: Net, cur: Node, ids: Node, il: int, act: str, clamped: bool
             cur = net.activate(up, act)
         else:
             gate = _mm_id(net, gates, cur, ids, il, "ffn_gate_exps")
-            cur = _clamped_glu(gate, up) if clamped else ops.glu(gate, up, act)
+            cur = _clamped_glu(gate, up) if clamped else net.situ(gate, up) if act == "situ" else ops.glu(gate, up, act)
     return _mm_id(net, net.need(il, "ffn_down_exps"), cur, ids, il, "ffn_down_exps")
 
 
@@ -115,7 +123,14 @@ def _clamped_glu(gate: Node, up: Node) -> Node:
 
 
 def _mm_id(net: Net, weight: Node, cur: Node, ids: Node, il: int, name: str) -> Node:
+    """Products with the chosen experts' matrices, times their scales, plus their biases (build_lora_mm_id)."""
     cur = ops.mul_mat_id(weight, cur, ids)
+    # the scales of a joined stack go by the name of the upper one
+    scales = net.s(il, "ffn_up_exps" if name == "ffn_gate_up_exps" else name) if net.arch in SCALED_STACKS else None
+    if scales is not None:
+        n_expert = scales.ne[0]
+        repeated = ops.repeat_4d(ops.reshape(scales, 1, n_expert, 1), 1, n_expert, cur.ne[2], 1)
+        cur = ops.mul(cur, ops.get_rows(repeated, ids))
     bias = net.b(il, name)
     return cur if bias is None else ops.add_id(cur, bias, ids)
 

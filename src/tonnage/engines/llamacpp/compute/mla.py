@@ -48,18 +48,22 @@ def latent_queries(net: Net, il: int, cur: Node, head_dim: int) -> Node:
 
 def latent_qkv(net: Net, il: int, cur: Node, pos: Node) -> tuple[Node, Node, Node]:
     """Absorbed queries, latent keys and latent values of a block (DeepSeek V2 and its like)."""
+    return absorbed_qkv(net, il, cur, pos, latent_queries(net, il, cur, int(net.hp["attention.key_length_mla"])))
+
+
+def absorbed_qkv(net: Net, il: int, cur: Node, pos: Node, q: Node) -> tuple[Node, Node, Node]:
+    """As `latent_qkv`, with the queries of all heads already there: as heads or as one row per token."""
     n, heads = net.n_tokens, net.n_head(il)
     head_dim, rank = int(net.hp["attention.key_length_mla"]), int(net.hp["attention.kv_lora_rank"])
     rope_dim = int(net.hp["attention.key_length"]) - rank
-    nope = head_dim - rope_dim
-    q = latent_queries(net, il, cur, head_dim)
+    nope, head = head_dim - rope_dim, ops.row_size("f32", head_dim)
     both = net.mm(net.need(il, "attn_kv_a_mqa"), cur)
     row = ops.row_size("f32", rank + rope_dim)
     latent = ops.view_2d(both, rank, n, row)
     k_pe = ops.rope(ops.view_3d(both, rope_dim, 1, n, row, row, ops.row_size("f32", rank)), pos)
     latent = net.norm(latent, net.need(il, "attn_kv_a_norm"), il)
-    q_nope = ops.view_3d(q, nope, heads, n, q.nb[1], q.nb[2])
-    q_pe = ops.rope(ops.view_3d(q, rope_dim, heads, n, q.nb[1], q.nb[2], ops.row_size("f32", nope)), pos)
+    q_nope = ops.view_3d(q, nope, heads, n, head, head * heads)
+    q_pe = ops.rope(ops.view_3d(q, rope_dim, heads, n, head, head * heads, ops.row_size("f32", nope)), pos)
     absorbed = ops.mul_mat(net.need(il, "attn_k_b"), ops.permute(q_nope, 0, 2, 1, 3))
     absorbed = ops.permute(absorbed, 0, 2, 1, 3)
     v = ops.reshape(latent, rank, 1, n)

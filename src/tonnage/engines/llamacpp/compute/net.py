@@ -5,6 +5,7 @@ Source: src/llama-graph.cpp, src/llama-kv-cache.cpp of build 11434. A family's g
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from tonnage.engines.llamacpp.cache import widest_v, window_cells
 from tonnage.engines.llamacpp.compute import ops
@@ -22,11 +23,31 @@ MULTIMODAL_ROPE = frozenset({"qwen2vl", "qwen3vl", "qwen3vlmoe", "qwen35", "qwen
 """architectures that rotate by four positions a token, whatever their metadata say (llama_model_rope_type)"""
 
 
+AUTOREGRESSIVE, CHUNKED = 1, 16
+"""tokens per sequence of the batches on which llama.cpp tries its fused delta net (llm_fused_op_probe)"""
+ALL_FUSED = frozenset({AUTOREGRESSIVE, CHUNKED})
+
+
+class Batch(NamedTuple):
+    """The batch that a graph is built for."""
+
+    n_seqs: int
+    n_tokens: int
+    n_outputs: int
+
+
 class Net:
     """Everything that a family's graph is built from. Names of the engine: n_tokens, n_embd, n_head, il."""
 
     def __init__(
-        self, model: Model, tensors: tuple[Tensor, ...], settings: Settings, placement: Placement, blocks: tuple[int, ...] | None = None
+        self,
+        model: Model,
+        tensors: tuple[Tensor, ...],
+        settings: Settings,
+        placement: Placement,
+        blocks: tuple[int, ...] | None = None,
+        batch: Batch | None = None,
+        fused: frozenset[int] = ALL_FUSED,
     ) -> None:
         self.model = model
         self.arch = model.architecture
@@ -35,10 +56,12 @@ class Net:
         self.placement = placement
         self.n_layer = len(model.layers) - model.n_nextn
         self.n_embd = model.n_embd
-        self.n_seqs = settings.slots
-        self.n_tokens = settings.tokens
-        self.n_outputs = min(settings.outputs, settings.tokens)
+        batch = batch or Batch(settings.slots, settings.tokens, min(settings.outputs, settings.tokens))
+        self.n_seqs, self.n_tokens, self.n_outputs = batch
+        self.fused = fused
+        self.delta_nets: list[tuple[int, Node]] = []
         self.flash = settings.flash_attn
+        self.v_transposed = settings.v_transposed
         self.leafs: list[Node] = []
         self.nodes: list[Node] = []
         self.pinned: dict[Node, int] = {}
@@ -63,6 +86,10 @@ class Net:
     def b(self, il: int, name: str) -> Node | None:
         """`blk.IL.NAME.bias`; None where the block has none."""
         return self._weights.get(f"blk.{il}.{name}.bias")
+
+    def s(self, il: int, name: str) -> Node | None:
+        """`blk.IL.NAME.scale`, the factor of a quantised weight; None where the block has none."""
+        return self._weights.get(f"blk.{il}.{name}.scale")
 
     def need(self, il: int, name: str) -> Node:
         """`blk.IL.NAME.weight`, which the family cannot be without; KeyError names it."""
@@ -167,9 +194,11 @@ class Net:
             cur = ops.mul(cur, weight)
         return cur if bias is None else ops.add(cur, bias)
 
-    def mm(self, weight: Node, cur: Node, bias: Node | None = None) -> Node:
-        """Product with a weight, plus a bias (build_lora_mm)."""
+    def mm(self, weight: Node, cur: Node, bias: Node | None = None, scale: Node | None = None) -> Node:
+        """Product with a weight, times the weight's scale, plus a bias (build_lora_mm)."""
         cur = ops.mul_mat(weight, cur)
+        if scale is not None:
+            cur = ops.mul(cur, scale)
         return cur if bias is None else ops.add(cur, bias)
 
     def ffn(self, cur: Node, il: int, suffix: str = "", act: str = "swiglu") -> Node:
@@ -190,27 +219,33 @@ class Net:
             return ops.sqr(ops.unary(cur, "relu"))
         return ops.unary(cur, act)
 
+    def situ(self, gate: Node, up: Node) -> Node:
+        """Two bounded branches multiplied (LLM_FFN_SITU); the upper one is bounded where the metadata say so."""
+        act = ops.mul(ops.scale(ops.unary(ops.scale(gate), "tanh")), ops.unary(gate, "sigmoid"))
+        bounded = float(self.hp.get("activation.situ_linear_beta") or 0.0) > 0
+        return ops.mul(act, ops.scale(ops.unary(ops.scale(up), "tanh")) if bounded else up)
+
     def qkv(self, cur: Node, il: int, k_dim: int, v_dim: int | None = None) -> tuple[Node, Node, Node]:
         """Queries, keys and values as heads (build_qkv), from one fused weight or from three."""
         heads, kv_heads, v_dim, n = self.n_head(il), self.n_head_kv(il), v_dim or k_dim, self.n_tokens
         fused = self.w(il, "attn_qkv")
         if fused is not None:
-            qkv = self.mm(fused, cur, self.b(il, "attn_qkv"))
+            qkv = self.mm(fused, cur, self.b(il, "attn_qkv"), self.s(il, "attn_qkv"))
             row = qkv.nb[1]
             q = ops.view_3d(qkv, k_dim, heads, n, 4 * k_dim, row)
             k = ops.view_3d(qkv, k_dim, kv_heads, n, 4 * k_dim, row, 4 * k_dim * heads)
             v = ops.view_3d(qkv, v_dim, kv_heads, n, 4 * v_dim, row, 4 * k_dim * (heads + kv_heads))
             return q, k, v
-        q, k, v = (self.mm(self.need(il, f"attn_{x}"), cur, self.b(il, f"attn_{x}")) for x in "qkv")
+        q, k, v = (self.mm(self.need(il, n), cur, self.b(il, n), self.s(il, n)) for n in ("attn_q", "attn_k", "attn_v"))
         return ops.reshape(q, k_dim, heads, n), ops.reshape(k, k_dim, kv_heads, n), ops.reshape(v, v_dim, kv_heads, n)
 
     # --- caches -----------------------------------------------------------------------------------------
 
-    def cache(self, il: int, part: str, type_: str, row: int, cells: int) -> Node:
+    def cache(self, il: int, part: str, type_: str, row: int, cells: int, streams: int | None = None) -> Node:
         """The array `part` (k, v, idx_k, r, s, ...) of a block's cache, on the device where it lives."""
         found = self._caches.get((il, part))
         if found is None:
-            ne = (row, cells, self.settings.streams, 1)
+            ne = (row, cells, streams or self.settings.streams, 1)
             found = ops.new("NONE", type_, ne, name=f"cache_{part}_l{il}")
             found.home = self.placement.cache_device(il)
             self._caches[il, part] = found

@@ -235,6 +235,11 @@ def sum_rows(a: Node) -> Node:
     return new("SUM_ROWS", a.type, (1, *a.ne[1:]), (a,))
 
 
+def mean(a: Node) -> Node:
+    """The mean of each row."""
+    return new("MEAN", "f32", (1, *a.ne[1:]), (a,))
+
+
 def cumsum(a: Node) -> Node:
     """Running sums along rows."""
     return like("CUMSUM", a)
@@ -281,3 +286,58 @@ def flash_attn_ext(q: Node, k: Node, v: Node, mask: Node | None, sinks: Node | N
 def ssm_conv(x: Node, kernel: Node) -> Node:
     """A causal convolution along time."""
     return new("SSM_CONV", "f32", (x.ne[1], x.ne[0] - kernel.ne[0] + 1, x.ne[2], 1), (x, kernel))
+
+
+# --- recurrent mixers -------------------------------------------------------------------------------
+
+
+def ssm_scan(s: Node, x: Node, dt: Node, a: Node, b: Node, c: Node, ids: Node, snapshots: int = 1) -> Node:
+    """Mamba's selective scan: outputs of all tokens, and behind them the last states of every sequence."""
+    states = snapshots * s.ne[0] * s.ne[1] * s.ne[2] * ids.ne[0]
+    return new("SSM_SCAN", "f32", shape(x.ne[0] * x.ne[1] * x.ne[2] * x.ne[3] + states), (s, x, dt, a, b, c, ids))
+
+
+def gated_delta_net(q: Node, k: Node, v: Node, g: Node, beta: Node, state: Node, snapshots: int = 1) -> Node:
+    """The gated delta rule over all tokens: outputs, and behind them the last states of every sequence."""
+    width, heads, n_tokens, n_seqs = v.ne
+    return new("GATED_DELTA_NET", "f32", shape(width * heads, n_tokens * n_seqs + snapshots * width * n_seqs), (q, k, v, g, beta, state))
+
+
+def tri(a: Node) -> Node:
+    """A triangle of each square matrix, the rest 0."""
+    return like("TRI", a)
+
+
+def diag(a: Node) -> Node:
+    """Square matrices with `a` on their diagonals."""
+    return new("DIAG", a.type, (a.ne[0], a.ne[0], a.ne[2], a.ne[3]), (a,))
+
+
+def solve_tri(a: Node, b: Node) -> Node:
+    """The x of a x = b, with a triangular."""
+    return new("SOLVE_TRI", "f32", b.ne, (a, b))
+
+
+def set_inplace(a: Node, b: Node) -> Node:
+    """Write `b` over a part of `a`, in `a`'s memory."""
+    return _view("SET", a, a.ne, a.nb, 0, (a, b))
+
+
+def hc_pre(x: Node, weights: Node) -> Node:
+    """Streams of the hidden state summed with a weight each (dsv4_hc_pre)."""
+    return new("DSV4_HC_PRE", "f32", shape(x.ne[0], x.ne[2]), (x, weights))
+
+
+def lightning_indexer(q: Node, k: Node, weights: Node, mask: Node) -> Node:
+    """Scores by which sparse attention chooses tokens."""
+    return new("LIGHTNING_INDEXER", "f32", (k.ne[2], q.ne[2], 1, q.ne[3]), (q, k, weights, mask))
+
+
+def add_inplace(a: Node, b: Node) -> Node:
+    """Sum, in `a`'s memory."""
+    return _view("ADD", a, a.ne, a.nb, sources=(a, b))
+
+
+def pool_rows(a: Node, k: int) -> Node:
+    """The greatest of every `k` elements of a row."""
+    return new("POOL_2D", "f32", (a.ne[0] // k, *a.ne[1:]), (a,))

@@ -5,7 +5,7 @@ numbered as there: the GPUs in order, the CPU last.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tonnage.engines.llamacpp.compute.allocator import Step, buffer_sizes
 from tonnage.engines.llamacpp.compute.backends import cpu_size, cuda_size, gpu_supports, offloads
@@ -23,8 +23,7 @@ Dependencies = Mapping[Node, Sequence[Node]]
 Optimiser = Callable[[list[Node]], tuple[list[Node], Dependencies]]
 
 
-@dataclass(slots=True)
-class Split:
+class Split(NamedTuple):
     """Nodes that run on one backend without interruption, and the foreign tensors they need."""
 
     backend: int
@@ -32,8 +31,7 @@ class Split:
     inputs: list[Node]
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(NamedTuple):
     """What the scheduler runs on."""
 
     gpus: int

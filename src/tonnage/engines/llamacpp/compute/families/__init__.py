@@ -13,6 +13,21 @@ FAMILIES = {
         "minimax-m2", "deci",
     ),
     "deepseek2": ("deepseek2", "mistral4"),
+    "deepseek32": ("deepseek32", "glm-dsa"),
+    "minimax_m3": ("minimax-m3",),
+    "mamba": ("mamba", "mamba2", "jamba", "granitehybrid", "falcon-h1"),
+    "lfm2": ("lfm2", "lfm2moe"),
+    "qwen35": ("qwen3next", "qwen35", "qwen35moe"),
+    "kimi": ("kimi-linear", "kimi-k3"),
+    "nemotron_h": ("nemotron_h", "nemotron_h_moe"),
+    "windowed": (
+        "gemma2", "gemma3", "olmo2", "exaone4", "exaone-moe", "muse-glimmer", "step35", "laguna", "afmoe", "mimo2", "mellum", "gpt-oss",
+    ),
+    "gemma3n": ("gemma3n",),
+    "gemma4": ("gemma4",),
+    "llama4": ("llama4",),
+    "cohere": ("command-r", "cohere2", "cohere2moe"),
+    "phi3": ("phi3",),
 }
 """module -> GGUF architectures that its `build(net) -> Graph` knows"""
 
