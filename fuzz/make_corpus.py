@@ -1,4 +1,4 @@
-"""Writes the seeds of the GGUF fuzzer: one small file for each thing that a header can hold.
+"""Writes the seeds of the fuzzers: one small file for each thing that a header can hold.
 
 usage: python fuzz/make_corpus.py
 """
@@ -9,7 +9,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
+import safetensors_writer as st  # noqa: E402
 from gguf_writer import KINDS, Typed, preamble, write  # noqa: E402
+from tonnage.model.safetensors import DTYPES, Stored  # noqa: E402
 from tonnage.model.types import Tensor  # noqa: E402
 from tonnage.quant.types import TYPES  # noqa: E402
 
@@ -27,14 +29,26 @@ SEEDS = {
     "counts": preamble(2**20, 2**16),
     "version-1": preamble(0, 0, 1),
 }
+STORED = [Stored("model.embed_tokens.weight", "BF16", (4, 2)), Stored("é", "F32", ()), Stored("lm_head.weight", "F8_E4M3", (2, 0))]
+SAFETENSORS = {
+    "empty": st.write([]),
+    "tensors": st.write(STORED, {"format": "pt", "log": "\n" * 5000}),
+    "dtypes": st.write([Stored(dtype, dtype, (8,)) for dtype in DTYPES]),
+    "other-order": st.head('{"a":{"shape":[1],"more":"}{","data_offsets":[0,2],"dtype":"BF16"}}'),
+    "hole": st.head('{"a":' + st.entry(2, 4) + "}"),
+    "length": st.head("{", length=2**63),
+    "text": st.write(STORED)[8:],
+    "index": b'{"metadata":{"total_size":1.0,"x":[{}]},"weight_map":{"a":"1.safetensors","b\\u0041":"d/2.safetensors"}}',
+}
 
 
 def main() -> None:
     """Write every seed."""
-    folder = ROOT / "fuzz" / "corpus" / "gguf"
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, data in SEEDS.items():
-        (folder / name).write_bytes(data)
+    for kind, seeds in (("gguf", SEEDS), ("safetensors", SAFETENSORS)):
+        folder = ROOT / "fuzz" / "corpus" / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in seeds.items():
+            (folder / name).write_bytes(data)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src/tonnage"
 MODULES = sorted(SOURCE.rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
-TEXTS = sorted(path for place in ("src", "tests", "scripts", "benchmarks", "fuzz", "docs", ".") for path in (ROOT / place).glob("**/*" if place != "." else "*")
-               if (path.is_file() and path.suffix in (".py", ".md", ".toml")) or path.name == "Makefile")  # fmt: skip
+PLACES = ("src", "tests", "scripts", "benchmarks", "fuzz", "docs")
+FILES = (*ROOT.glob("*"), *(path for place in PLACES for path in (ROOT / place).rglob("*")))
+TEXTS = sorted(path for path in FILES if path.is_file() and (path.suffix in (".py", ".md", ".toml") or path.name == "Makefile"))
 
 FLOORS = (
     {"version", "units", "errors", "frozen"},
@@ -25,12 +26,13 @@ FLOORS = (
     {"speed", "cost", "verdict"},
     {"estimation"},
     {"solve"},
-    {"calculators", "evidence", "explain", "render", "source"},
+    {"calculators", "evidence", "explain", "remote", "render"},
+    {"source"},
     {"api", "verbs", "cli", "serve", "site", "mcp", "__main__", "__init__"},
 )
 """from the ground up: a room imports from its own floor and from those below"""
 
-RIM = {"data", "source", "verbs", "cli", "serve", "site", "mcp", "__main__", "hardware.detect"}
+RIM = {"data", "remote", "source", "verbs", "cli", "serve", "site", "mcp", "__main__", "hardware.detect"}
 """the rooms that may touch files, clocks, network, environment and terminal"""
 
 IMPURE_MODULES = {

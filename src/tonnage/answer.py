@@ -66,6 +66,7 @@ class WeightsAnswer:
 
     tensor_bytes: int
     file_bytes: int | None
+    """bytes on disk of the file, or of one with these tensors; None where the tokenizer's share is not known"""
     parameters: int
     by_type: Mapping[str, tuple[int, int]]
     """type -> (tensors, bytes)"""
@@ -73,6 +74,8 @@ class WeightsAnswer:
     rules: str | None
     imatrix: bool
     basis: str
+    file_error: Band | None = None
+    """how far a predicted `file_bytes` may lie from the file, whose metadata are known by tokenizer alone; None for a file's own"""
 
     @property
     def bits_per_weight(self) -> float:

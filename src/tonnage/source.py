@@ -1,23 +1,27 @@
-"""Whatever a user can name -> Model. With the faces the only place that touches files.
+"""Whatever a user can name -> Model. With `remote` and the faces the only place that touches files.
 
 Of a file only the head is read. Models are remembered by path, time and size, so that many questions
-about one file read it once.
+about one file read it once. What lies elsewhere is read by `tonnage.remote`, imported when it is named.
 """
 
 import os
 import re
 import stat
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tonnage.errors import CorruptError, QuestionError, SourceError, nearest
 from tonnage.frozen import replace
 from tonnage.model.types import NOTHING, Attached, Model, Tensor
 from tonnage.question import Question
 
+if TYPE_CHECKING:
+    from tonnage.remote.access import Access
+
 FIRST_READ_BYTES = 64 * 1024
 MAX_CONFIG_BYTES = 64 * 1024 * 1024
 _QUANT = r"[A-Za-z][A-Za-z0-9_.-]*"
+_OWN_COLON = ("ollama:", "hub:", "hf:")
 _WINDOWS_DRIVE = r"[A-Za-z]:[\\/]"
 
 
@@ -29,10 +33,22 @@ class Opened(NamedTuple):
     attached: Attached
 
 
-def open_question(question: Question) -> Opened:
-    """Read the model that the question names, and what it names besides."""
+def open_question(question: Question, access: "Access | None" = None) -> Opened:
+    """Read the model that the question names, and what it names besides; `access` limits where from."""
     question = with_named_quant(question)
-    return Opened(question, load(question.model), _attached(question))
+    found = _find(question.model, question.quant, access)
+    if found.holds_quant:
+        # the file in that quant is read as it is stored, not predicted
+        question = replace(question, model=found.name or question.model, quant=None)
+    return Opened(question, found.model, _attached(question, access))
+
+
+class _Found(NamedTuple):
+    model: Model
+    holds_quant: bool = False
+    """the quant that was asked for chose the file"""
+    name: str = ""
+    """the words that name this file alone; empty where the question's do"""
 
 
 def with_named_quant(question: Question) -> Question:
@@ -40,43 +56,96 @@ def with_named_quant(question: Question) -> Question:
     name, colon, quant = question.model.rpartition(":")
     if not colon or not name or os.path.lexists(question.model) or re.match(_WINDOWS_DRIVE, question.model) or not re.fullmatch(_QUANT, quant):
         return question
+    if question.model.lower().startswith(_OWN_COLON) and (":" not in name or name.lower().startswith("ollama:")):
+        return question
     if question.quant is not None and question.quant.lower() != quant.lower():
         raise QuestionError(f"quant is given twice: {quant} in {question.model!r}, and {question.quant}")
     return replace(question, model=name, quant=quant)
 
 
-def _attached(question: Question) -> Attached:
+def _attached(question: Question, access: "Access | None") -> Attached:
     if not (question.mmproj or question.lora or question.draft):
         return NOTHING
     return Attached(
-        projector=tensors_of(question.mmproj) if question.mmproj else (),
-        adapters=tuple(tensors_of(path) for path in question.lora or ()),
-        draft=load(question.draft) if question.draft else None,
+        projector=tensors_of(question.mmproj, access) if question.mmproj else (),
+        adapters=tuple(tensors_of(path, access) for path in question.lora or ()),
+        draft=open_question(Question(model=question.draft), access).model if question.draft else None,
     )
 
 
-def load(name: str) -> Model:
-    """The model called `name`: a file, or a built-in model by name or hub id."""
-    if os.path.exists(name):
-        model: Model = _remembered(_model_file(name), _read_model)
-        return model
+def load(name: str, access: "Access | None" = None) -> Model:
+    """The model called `name`: a file, a built-in model by name or hub id, or one that lies elsewhere."""
+    return _find(name, None, access).model
+
+
+def _find(name: str, quant: str | None, access: "Access | None") -> _Found:
+    """A file comes before a built-in model, and that before the hub, unless the hub itself is asked for."""
+    if (access is None or access.files) and os.path.exists(name):
+        return _local(name, quant)
     if "params=" in name:
         from tonnage.model import custom
 
-        return custom.model(name)
+        return _Found(custom.model(name))
     from tonnage.model import catalogue
 
     if catalogue.find(name) is not None:
-        return _built_in(name)
+        return _Found(_built_in(name))
+    if _may_lie_elsewhere(name):
+        found = _elsewhere(name, quant, access)
+        if found is not None:
+            return found
     if _looks_like_path(name):
-        raise SourceError(f"no such file: {name}", _beside(name))
+        raise SourceError(f"no such file: {name}", _beside(name) if access is None or access.files else ())
     raise SourceError(f"no file and no built-in model is called {name!r}: `tonnage models` lists them", nearest(name, catalogue.names()))
 
 
-def tensors_of(path: str) -> tuple[Tensor, ...]:
+def _may_lie_elsewhere(name: str) -> bool:
+    """Whether `tonnage.remote` is worth its import: what lies elsewhere has a `/` or a prefix, and is no path."""
+    return name.lower().startswith(_OWN_COLON) or ("/" in name and not name.startswith((".", "/", "~")) and "\\" not in name)
+
+
+def _elsewhere(name: str, quant: str | None, access: "Access | None") -> _Found | None:
+    from tonnage.model import catalogue
+    from tonnage.remote import names, opening
+    from tonnage.remote.access import DEFAULT, environment
+
+    place = names.parse(name, environment().hub)
+    if place is None:
+        return None
+    if isinstance(place, names.Repo) and not (place.revision or place.path or names.asks_hub(name)) and catalogue.find(place.id) is not None:
+        return _Found(_built_in(place.id))
+    found = opening.open_place(place, quant or "", access or DEFAULT)
+    if found.path:
+        local = _local(found.path, quant)
+        return local._replace(model=replace(local.model, name=found.name or local.model.name))
+    return _Found(found.model, bool(found.name), found.name)
+
+
+def _local(path: str, quant: str | None) -> _Found:
+    """A file, or what a folder stands for."""
+    holds_quant = False
+    if os.path.isdir(path):
+        from tonnage.remote import folders
+
+        path, holds_quant = folders.model_file(path, quant)
+    model: Model = _remembered(path, _read_model)
+    return _Found(model, holds_quant, path if holds_quant else "")
+
+
+def tensors_of(path: str, access: "Access | None" = None) -> tuple[Tensor, ...]:
     """The tensor table of a GGUF that is no model of its own: a projector or an adapter."""
-    tensors: tuple[Tensor, ...] = _remembered(path, _read_tensors)
-    return tensors
+    tensors: tuple[Tensor, ...]
+    if (access is None or access.files) and os.path.exists(path):
+        tensors = _remembered(path, _read_tensors)
+        return tensors
+    if _may_lie_elsewhere(path):
+        from tonnage.remote import names, opening
+        from tonnage.remote.access import DEFAULT, environment
+
+        place = names.parse(path, environment().hub)
+        if place is not None:
+            return opening.tensors_of(place, access or DEFAULT)
+    raise SourceError(f"no such file: {path}", _beside(path) if access is None or access.files else ())
 
 
 def _read_tensors(path: str) -> tuple[Tensor, ...]:
@@ -96,19 +165,6 @@ def _beside(name: str) -> tuple[str, ...]:
     except OSError:
         return ()
     return tuple(os.path.join(folder, near) for near in nearest(os.path.basename(name), names, 1))
-
-
-def _model_file(path: str) -> str:
-    """The file that a folder stands for."""
-    if not os.path.isdir(path):
-        return path
-    config = os.path.join(path, "config.json")
-    if os.path.exists(config):
-        return config
-    ggufs = sorted(name for name in os.listdir(path) if name.endswith(".gguf") and not name.startswith("mmproj"))
-    if not ggufs:
-        raise SourceError(f"{path} is a folder with neither a config.json nor a .gguf file")
-    return os.path.join(path, ggufs[0])
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -196,25 +252,21 @@ def _read_header(path: str) -> tuple[Any, int]:
 
 
 def _read_config(path: str) -> Model:
+    """A config.json, with the headers of the safetensors beside it."""
     import json
 
-    from tonnage.model import build
+    from tonnage.model import upload
+    from tonnage.remote import folders
 
+    folder, name = os.path.split(os.path.abspath(path))
+    if name.endswith((".safetensors", ".safetensors.index.json")):
+        path, name = os.path.join(folder, folders.CONFIG), folders.CONFIG
     if _stat(path).st_size > MAX_CONFIG_BYTES:
         raise CorruptError(f"{path} is too large for a config.json, and it is no GGUF file")
     try:
         raw = json.loads(_read_bytes(path, MAX_CONFIG_BYTES))
     except (ValueError, RecursionError):
         raise CorruptError(f"{path} is neither a GGUF file nor JSON") from None
-    if not isinstance(raw, dict):
-        raise CorruptError(f"{path} is no config.json: it must hold one JSON object")
-    try:
-        return build.from_config(raw, _config_name(path), path)
-    except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
-        raise CorruptError(f"{path}: a field is not of the kind that its model needs ({type(error).__name__}: {error})") from error
-
-
-def _config_name(path: str) -> str:
-    """The folder of a `config.json`, or what another file is called."""
-    name = os.path.basename(path)
-    return os.path.basename(os.path.dirname(os.path.abspath(path))) if name == "config.json" else name.removesuffix(".json")
+    if name != folders.CONFIG:
+        return upload.model(raw, None, name.removesuffix(".json"), path)
+    return upload.model(raw, folders.safetensors_header(folder), os.path.basename(folder), path)

@@ -6,10 +6,10 @@ whose offsets must follow each other and whose data must end with the file. What
 """
 
 from collections.abc import Generator, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from tonnage.errors import CorruptError
-from tonnage.model import gguf
+from tonnage.model import gguf, tokenizers
 from tonnage.model.types import Tensor
 from tonnage.units import pad
 
@@ -24,32 +24,6 @@ CHUNK = 4 * 1024 * 1024
 Range = tuple[int, int]
 """offset and length"""
 Plan = Generator[Range, bytes, gguf.Header]
-
-
-class Vocabulary(NamedTuple):
-    """A tokenizer as a header names it, and the bytes of all metadata in files that hold it."""
-
-    name: str
-    """tokenizer.ggml.pre, else tokenizer.ggml.model"""
-    tokens: int
-    kv_bytes: int
-
-
-# Sizes of published files less tensor data and table (evidence: published file sizes, Qwen3-1.7B 5,934,291, Qwen3.5-0.8B 10,943,083, ...).
-KNOWN = (
-    Vocabulary("qwen2", 151936, 5_934_300),
-    Vocabulary("qwen2", 152064, 5_937_000),
-    Vocabulary("qwen35", 248320, 10_943_600),
-    Vocabulary("llama-bpe", 128256, 7_823_000),
-    Vocabulary("tekken", 131072, 8_390_000),
-    Vocabulary("gpt-4o", 201088, 12_980_000),
-    Vocabulary("llama", 262144, 6_510_000),
-    Vocabulary("llama", 262208, 6_511_000),
-    Vocabulary("llama", 256000, 6_030_000),
-    Vocabulary("llama", 32000, 730_000),
-    Vocabulary("llama", 32768, 760_000),
-    Vocabulary("glm4", 154880, 9_420_000),
-)
 
 _TOKENS = b"tokenizer.ggml.tokens"
 _SMALL_KEYS = ("general.file_type", "general.quantization_version", "split.no", "split.count", "split.tensors.count")
@@ -95,7 +69,7 @@ def _by_vocabulary(data: bytes, file_bytes: int) -> Generator[Range, bytes, gguf
         return None
     version, n_tensors, metadata, tokens = start
     name = metadata.get("tokenizer.ggml.pre") or metadata.get("tokenizer.ggml.model")
-    known = next((v for v in KNOWN if v.name == name and v.tokens == tokens), None)
+    known = tokenizers.of_header(name, tokens)
     if known is None:
         return None
     offset = max(known.kv_bytes - MARGIN, 0)

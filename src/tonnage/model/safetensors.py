@@ -8,17 +8,18 @@ being built by a JSON reader, so that no nesting and no long list in it can take
 
 import re
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from tonnage.errors import CorruptError, TruncatedError
 from tonnage.frozen import dataclass
+from tonnage.model.jsonwalk import FLAT, INT, MAX_TEXT_BYTES, STRING, TEXT, WS, Walk
 
 MAX_HEADER_BYTES = 100_000_000  # MAX_HEADER_SIZE of the format
 MAX_INDEX_BYTES = 100_000_000
-MAX_TENSORS = 1 << 19  # of one file; the largest shards hold some 10,000
+MAX_TENSORS = 1 << 18  # of one file; the largest shards hold some 10,000
+MAX_INDEXED = 1 << 20
 MAX_METADATA = 4096
-MAX_TEXT_BYTES = 4096  # of a name, and of a metadata text that is kept
 MAX_SHAPE_BYTES = 1024
 _MAX_U64 = 2**64 - 1
 
@@ -28,6 +29,7 @@ DTYPES = {
 }  # fmt: skip
 """dtype -> bits of one element; those below 8 are packed, several to a byte"""
 
+_METADATA = "__metadata__"
 _LENGTH = struct.Struct("<Q")
 
 
@@ -96,7 +98,7 @@ def parse(data: bytes, *, file_bytes: int | None = None) -> Header:
     size = header_bytes(data, file_bytes=file_bytes)
     if len(data) < size:
         raise TruncatedError("safetensors", len(data), size)
-    walk = _Walk(data, 8, size, "safetensors header")
+    walk = Walk(data, 8, size, "safetensors header")
     metadata, rows = _read_table(walk)
     walk.end_of_text()
     tensors, tensor_bytes = _in_order(rows)
@@ -125,147 +127,73 @@ def header_bytes(data: bytes, *, file_bytes: int | None = None) -> int:
 
 # --- the text of a header ------------------------------------------------------------------------
 
-_WS = rb"[ \t\n\r]*+"
-_TEXT = rb'"([^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+)"'
-_INT = rb"(0|[1-9][0-9]{0,19}+)"
-_PUNCTUATION = re.compile(_WS + rb"([{}:,])" + _WS)
-_KEY = re.compile(_WS + _TEXT + _WS + rb":" + _WS)
-_VALUE = re.compile(_TEXT)
-_ENTRY = re.compile(
+_ENTRY = (
     rb'\{%(s)s"dtype"%(s)s:%(s)s"([A-Z0-9_]{1,16})"%(s)s,%(s)s"shape"%(s)s:%(s)s\[([0-9, \t\n\r]*+)\]%(s)s,%(s)s"data_offsets"%(s)s:%(s)s'
-    rb"\[%(s)s%(i)s%(s)s,%(s)s%(i)s%(s)s\]%(s)s\}" % {b"s": _WS, b"i": _INT}
+    rb"\[%(s)s%(i)s%(s)s,%(s)s%(i)s%(s)s\]%(s)s\}" % {b"s": WS, b"i": INT}
 )
 """a tensor as the format's own writer orders its fields"""
-_FLAT = re.compile(rb'\{(?:[^{}"]++|"(?:[^"\\]++|\\.)*+")*+\}', re.DOTALL)
-_SHAPE = re.compile(_WS + rb"(?:(?:0|[1-9][0-9]{0,19}+)(?:%(s)s,%(s)s(?:0|[1-9][0-9]{0,19}+))*+)?+%(s)s" % {b"s": _WS})
-_TOKEN = re.compile(rb'[ \t\n\r,:]*+(?:"(?:[^"\\]++|\\.)*+"|([{\[])|([}\]])|[-+.0-9a-zA-Z]++)', re.DOTALL)
-
-
-class _Walk:
-    """A place in a text of JSON."""
-
-    __slots__ = ("at", "data", "end", "what")
-
-    def __init__(self, data: bytes, start: int, end: int, what: str) -> None:
-        self.data, self.at, self.end, self.what = data, start, end, what
-        self._check_utf8()
-
-    def _check_utf8(self) -> None:
-        """In pieces, since a text of rare letters takes four times its bytes."""
-        import codecs
-
-        decoder, piece = codecs.getincrementaldecoder("utf-8")(), 1 << 20
-        try:
-            for at in range(self.at, self.end, piece):
-                decoder.decode(bytes(self.data[at : min(at + piece, self.end)]), at + piece >= self.end)
-        except UnicodeDecodeError:
-            raise CorruptError(f"the {self.what} is no UTF-8 text") from None
-
-    def match(self, pattern: re.Pattern[bytes], wanted: str) -> re.Match[bytes]:
-        """`pattern` at this place, which moves behind it."""
-        found = pattern.match(self.data, self.at, self.end)
-        if found is None:
-            raise CorruptError(f"the {self.what} is no sound JSON at byte {self.at:,}: {wanted} is expected")
-        self.at = found.end()
-        return found
-
-    def mark(self, marks: bytes) -> bytes:
-        """One of `marks`, with the blanks around it."""
-        found = self.match(_PUNCTUATION, " or ".join(map(chr, marks)))
-        if found[1] not in marks:
-            raise CorruptError(f"the {self.what} is no sound JSON at byte {found.start(1):,}: {' or '.join(map(chr, marks))} is expected")
-        return found[1]
-
-    def keys(self) -> Iterator[str]:
-        """The keys of the object at this place; whoever asks must read each value before the next key."""
-        self.mark(b"{")
-        if self.data[self.at : self.at + 1] == b"}" and self.at < self.end:
-            self.mark(b"}")
-            return
-        while True:
-            yield self.text(self.match(_KEY, "a name").group(1))
-            if self.mark(b",}") == b"}":
-                return
-
-    def text(self, raw: bytes) -> str:
-        """What stands between quotes, its escapes resolved."""
-        if len(raw) > MAX_TEXT_BYTES:
-            raise CorruptError(f"the {self.what} has a text of {len(raw):,} bytes, over the limit of {MAX_TEXT_BYTES:,}: {raw[:40]!r}...")
-        if b"\\" not in raw:
-            return raw.decode()
-        import json
-
-        text: str = json.loads(b'"' + raw + b'"')
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise CorruptError(f"the {self.what} has half a letter in {raw[:40]!r}") from None
-        return text
-
-    def skip_value(self) -> None:
-        """Walk over any value; its brackets are counted, not matched."""
-        depth = 0
-        while True:
-            found = self.match(_TOKEN, "a value")
-            depth += (found[1] is not None) - (found[2] is not None)
-            if depth < 0:
-                raise CorruptError(f"the {self.what} is no sound JSON at byte {found.start():,}")
-            if depth == 0:
-                return
-
-    def end_of_text(self) -> None:
-        """Nothing but blanks may follow: writers pad a header with them."""
-        if self.data[self.at : self.end].strip(b" \t\n\r"):
-            raise CorruptError(f"the {self.what} goes on behind its JSON object at byte {self.at:,}")
-
+_ROW = re.compile(WS + TEXT + WS + rb":" + WS + _ENTRY + WS + rb",")
+"""name and tensor, where more is to follow: what nearly all of a header is made of"""
+_SHAPE = re.compile(WS + rb"(?:(?:0|[1-9][0-9]{0,19}+)(?:%(s)s,%(s)s(?:0|[1-9][0-9]{0,19}+))*+)?+%(s)s" % {b"s": WS})
 
 _Row = tuple[int, int, Stored]
 """first byte in the data, the byte behind the last, and the tensor"""
 
 
-def _read_table(walk: _Walk) -> tuple[Mapping[str, str], list[_Row]]:
+def _read_table(walk: Walk) -> tuple[Mapping[str, str], list[_Row]]:
     """The metadata, and every tensor in the header's order."""
     metadata: Mapping[str, str] | None = None
     rows: dict[str, _Row] = {}
-    for name in walk.keys():
-        if name == "__metadata__":
-            if metadata is not None:
-                raise CorruptError("the safetensors header has '__metadata__' twice")
+    for name in walk.members(lambda: _read_run(walk, rows)):
+        if name != _METADATA:
+            _add(rows, name, _row(name, *_fields(name, walk.match(FLAT, f"an object that describes tensor {name!r}")[0])))
+        elif metadata is None:
             metadata = _read_metadata(walk)
-            continue
-        if name in rows:
-            raise CorruptError(f"safetensors tensor {name!r} is there twice")
-        if len(rows) == MAX_TENSORS:
-            raise CorruptError(f"the safetensors header has more than {MAX_TENSORS:,} tensors: the file is damaged")
-        rows[name] = _read_tensor(walk, name)
+        else:
+            raise CorruptError("the safetensors header has '__metadata__' twice")
     return metadata or {}, list(rows.values())
 
 
-def _read_metadata(walk: _Walk) -> Mapping[str, str]:
+def _read_run(walk: Walk, rows: dict[str, _Row]) -> None:
+    """Tensors as the format's own writer writes them, up to the first that is the last or is written otherwise."""
+    match, data, end = _ROW.match, walk.data, walk.end
+    shapes: dict[bytes, tuple[int, ...]] = {}
+    while found := match(data, walk.at, end):
+        raw_name, dtype, raw_shape, begin, behind = found.groups()
+        name, shape = walk.text(raw_name), shapes.get(raw_shape)
+        if shape is None:
+            shape = _shape(name, raw_shape)
+            shapes = {**shapes, raw_shape: shape} if len(shapes) < 64 else {}
+        if name == _METADATA:
+            return
+        _add(rows, name, _row(name, dtype.decode(), shape, int(begin), int(behind)))
+        walk.at = found.end()
+
+
+def _add(rows: dict[str, _Row], name: str, row: _Row) -> None:
+    if name in rows:
+        raise CorruptError(f"safetensors tensor {name!r} is there twice")
+    if len(rows) == MAX_TENSORS:
+        raise CorruptError(f"the safetensors header has more than {MAX_TENSORS:,} tensors: the file is damaged")
+    rows[name] = row
+
+
+def _read_metadata(walk: Walk) -> Mapping[str, str]:
     """Texts by name; long ones, such as a trainer's log, are walked over."""
     found: dict[str, str] = {}
     seen: set[str] = set()
     if walk.data[walk.at : walk.at + 4] == b"null":
         walk.at += 4
         return found
-    for key in walk.keys():
+    for key in walk.members():
         if key in seen or len(seen) == MAX_METADATA:
             what = f"key {key!r} twice" if key in seen else f"more than {MAX_METADATA:,} keys"
             raise CorruptError(f"the metadata of the safetensors header have {what}")
         seen.add(key)
-        value = walk.match(_VALUE, "a text")
+        value = walk.match(STRING, "a text")
         if value.end(1) - value.start(1) <= MAX_TEXT_BYTES:
             found[key] = walk.text(value[1])
     return found
-
-
-def _read_tensor(walk: _Walk, name: str) -> _Row:
-    """The tensor at this place, sound in itself."""
-    entry = _ENTRY.match(walk.data, walk.at, walk.end)
-    if entry:
-        walk.at = entry.end()
-        return _row(name, entry[1].decode(), _shape(name, entry[2]), int(entry[3]), int(entry[4]))
-    return _row(name, *_fields(name, walk.match(_FLAT, f"an object that describes tensor {name!r}")[0]))
 
 
 def _shape(name: str, text: bytes) -> tuple[int, ...]:
@@ -309,14 +237,14 @@ def _row(name: str, dtype: str, shape: tuple[int, ...], begin: int, end: int) ->
     bits = DTYPES.get(dtype)
     if bits is None:
         raise CorruptError(f"safetensors tensor {name!r} has unknown dtype {dtype[:20]!r}: the file is damaged, or newer than safetensors 0.8")
-    if not all(0 <= n <= _MAX_U64 for n in (*shape, begin, end)):
+    if min(begin, end, *shape) < 0 or max(begin, end, *shape) > _MAX_U64:
         raise _unsound(name, "shape or offset", (*shape, begin, end))
     for n in shape:
         bits *= n
         if bits > _MAX_U64:
             raise CorruptError(f"safetensors tensor {name!r} of shape {shape} has more than 2^64 bits")
     if bits % 8 or end - begin != bits // 8:
-        raise CorruptError(f"safetensors tensor {name!r} of shape {shape} takes {bits / 8:,} bytes as {dtype}, its offsets give it {end - begin:,}")
+        raise CorruptError(f"safetensors tensor {name!r} of shape {shape} takes {bits:,} bits as {dtype}, its offsets give it {end - begin:,} bytes")
     return begin, end, Stored(name, dtype, shape)
 
 
@@ -341,41 +269,30 @@ def parse_index(data: bytes) -> Index:
     """The index of a repo of several shards."""
     if len(data) > MAX_INDEX_BYTES:
         raise CorruptError(f"the safetensors index has {len(data):,} bytes, over the limit of {MAX_INDEX_BYTES:,}")
-    walk = _Walk(data, 0, len(data), "safetensors index")
-    weight_map: dict[str, str] | None = None
-    total_size = None
-    for key in walk.keys():
-        if key == "weight_map" and weight_map is None:
-            weight_map = _read_weight_map(walk)
-        elif key in ("weight_map", "") or key != "metadata":
-            _skip_unless_twice(walk, key)
-        else:
-            start = walk.at
-            walk.skip_value()
-            total_size = _total_size(data[start : walk.at])
+    walk = Walk(data, 0, len(data), "safetensors index")
+    found: dict[str, Any] = {}
+    for key in walk.members():
+        if key in found or len(found) == MAX_METADATA:
+            what = f"{key!r} twice" if key in found else f"more than {MAX_METADATA:,} keys"
+            raise CorruptError(f"the safetensors index has {what}")
+        found[key] = _read_weight_map(walk) if key == "weight_map" else _total_size(walk.skip_value())
     walk.end_of_text()
-    if not weight_map:
+    if not found.get("weight_map"):
         raise CorruptError("the safetensors index has no 'weight_map' that names tensors")
-    return Index(weight_map, total_size)
+    return Index(found["weight_map"], found.get("metadata"))
 
 
-def _skip_unless_twice(walk: _Walk, key: str) -> None:
-    if key == "weight_map":
-        raise CorruptError("the safetensors index has 'weight_map' twice")
-    walk.skip_value()
-
-
-def _read_weight_map(walk: _Walk) -> dict[str, str]:
+def _read_weight_map(walk: Walk) -> dict[str, str]:
     """Tensor -> shard; a shard's name may not lead out of the repo's folder."""
     found: dict[str, str] = {}
     names: dict[bytes, str] = {}
-    for tensor in walk.keys():
-        raw = walk.match(_VALUE, "the name of a shard")[1]
+    for tensor in walk.members():
+        raw = walk.match(STRING, "the name of a shard")[1]
         shard = names.get(raw)
         if shard is None:
             shard = names[raw] = _shard_name(walk.text(raw))
-        if tensor in found or len(found) == MAX_TENSORS:
-            what = f"tensor {tensor!r} twice" if tensor in found else f"more than {MAX_TENSORS:,} tensors"
+        if tensor in found or len(found) == MAX_INDEXED:
+            what = f"tensor {tensor!r} twice" if tensor in found else f"more than {MAX_INDEXED:,} tensors"
             raise CorruptError(f"the safetensors index has {what}")
         found[tensor] = shard
     return found

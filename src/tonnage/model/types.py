@@ -176,6 +176,24 @@ class Parameters:
     mtp: int
 
 
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What the safetensors files of a checkpoint hold, by their headers."""
+
+    tensor_bytes: int
+    file_bytes: int
+    """of all shards, headers included"""
+    shards: int
+    parameters: int
+    """packed weights counted one by one; scales and the like are none"""
+    vision: int
+    mtp: int
+    by_dtype: Mapping[str, tuple[int, int]]
+    """dtype -> (tensors, bytes)"""
+    format: str = ""
+    """of its quantisation, a name of quant/formats.py; empty for none or one that is not known"""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Model:
     """A checkpoint as every engine sees it: the one value that all sources are turned into."""
@@ -199,6 +217,8 @@ class Model:
     file_bytes: int = 0
     """size of the file or of all its parts; 0 when there is none"""
     notes: tuple[str, ...] = ()
+    published: Published | None = None
+    """the safetensors files that it was read from"""
 
     @property
     def n_embd(self) -> int:

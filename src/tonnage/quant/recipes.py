@@ -81,4 +81,7 @@ def _unknown(text: str, publishers: Iterable[str], full_names: Iterable[str]) ->
     same = tuple(f"{publisher}/{text.upper()}" for publisher in publishers)
     if same:
         return UnsupportedError(f"llama-quantize has no recipe {text!r}: name the uploader whose mix is meant", same)
-    return UnsupportedError(f"unknown recipe {text!r}", nearest(text, (*NAMES, *ALIASES, *full_names)))
+    from tonnage.quant import formats
+
+    refused = formats.refusal(text, "llama.cpp")
+    return refused or UnsupportedError(f"unknown recipe {text!r}", nearest(text, (*NAMES, *ALIASES, *full_names)))

@@ -62,7 +62,7 @@ PUBLISHED = (
     Published("mradermacher", PLAIN, _QWEN35, "exact", "Qwen3.5-122B, each recipe within rounding", rules="2025"),
     Published("mradermacher", _I1, (), "exact", "1,457 of 1,479 files, rounded to 0.1 GiB", imatrix=True),
     Published("mradermacher", PLAIN, (), "exact", "1,457 of 1,479 files, rounded to 0.1 GiB"),
-    Published("Qwen", PLAIN, ("qwen2", "qwen3", "qwen3moe"), "exact", _COMPARED),
+    Published("Qwen", PLAIN, ("qwen2", "qwen3", "qwen3moe", "qwen3vl", "qwen3vlmoe"), "exact", _COMPARED),
     Published("mistralai", PLAIN, ("mistral3",), "exact", _COMPARED),
     Published(
         "ggml-org", ("Q4_0",), ("gemma3",), "inferred", "the QAT files of Gemma 3, to the byte; those of 4B, 12B and 27B hold 262,208 rows",

@@ -79,6 +79,7 @@ def _weights(weights: WeightsAnswer) -> dict[str, Any]:
     return {
         "tensor_bytes": weights.tensor_bytes,
         "file_bytes": weights.file_bytes,
+        "file_error": _band(weights.file_error),
         "bits_per_weight": weights.bits_per_weight,
         "by_type": {kind: {"tensors": tensors, "bytes": nbytes} for kind, (tensors, nbytes) in weights.by_type.items()},
         "recipe": weights.recipe,

@@ -24,6 +24,8 @@ WORDS = FORMAT._replace(choices=("table", "json"))
 JSON = Option("format", "the same as --format json", ("--json",), alone="json")
 COLOUR = Option("colour", "colour on a terminal, always or never", ("--color", "--colour"), ("auto", "always", "never"))
 HELP = Option("help", "this help", ("--help", "-h"), alone="yes")
+LIST = Option("list", "the quants that a repo of GGUF files holds: exact sizes and verdicts", ("--list",), alone="yes")
+FORMATS = Option("formats", "formats of safetensors (FP8, AWQ, MLX, ...) in place of recipes", ("--formats",), alone="yes")
 NAMES = Option("names", "names alone, one a line", ("--names",), alone="yes")
 
 
@@ -46,10 +48,13 @@ VERBS = (
         "MODEL [options]",
         "the memory that a model takes, device by device; `-` reads questions as JSON lines",
         "tonnage.verbs.estimate",
-        (FORMAT, JSON, COLOUR, HELP),
+        (FORMAT, JSON, LIST, COLOUR, HELP),
         examples=(
             "tonnage estimate qwen3.5-122b-a10b --quant Q4_K_M --context 256K",
             "tonnage estimate ./model-00001-of-00003.gguf -c 32K --slots 4 --device 24GB",
+            "tonnage estimate unsloth/Qwen3.5-122B-A10B-GGUF:Q4_K_M -d 24GB",
+            "tonnage estimate unsloth/Qwen3.5-122B-A10B-GGUF --list",
+            "tonnage estimate ollama:qwen3:8b",
             "tonnage estimate - < questions.jsonl",
         ),
     ),
@@ -75,8 +80,17 @@ VERBS = (
         "MODEL [options]",
         "the sizes of a model in every recipe of the quantiser",
         "tonnage.verbs.quants",
+        (ROWS, JSON, FORMATS, COLOUR, HELP),
+        examples=("tonnage quants qwen3.5-122b-a10b --context 32K", "tonnage quants qwen3-32b --formats"),
+    ),
+    Verb(
+        "cache",
+        "show|clear",
+        "the headers of remote files that are kept on disk",
+        "tonnage.verbs.cache",
         (ROWS, JSON, COLOUR, HELP),
-        examples=("tonnage quants qwen3.5-122b-a10b --context 32K",),
+        takes_question=False,
+        examples=("tonnage cache show", "tonnage cache clear"),
     ),
     Verb(
         "schema",

@@ -19,6 +19,10 @@ def run(call: Call) -> int:
     """Answer; the exit code tells whether it fits."""
     if call.words == ("-",):
         return _lines(call)
+    if call.face.get("list"):
+        from tonnage.verbs import listing
+
+        return listing.run(call)
     pairs = pairs_of(call)
     try:
         return _one(call, of_pairs(pairs))

@@ -1,5 +1,7 @@
 """IBM Granite: dense, MoE with a shared expert, and hybrids of Mamba-2 with a few attention blocks."""
 
+from typing import Any
+
 from tonnage.model.archs import parts, ssm
 from tonnage.model.archs.nemotron_h import ANY_CONTEXT
 from tonnage.model.config import Config
@@ -19,6 +21,7 @@ def convert(config: Config) -> Checkpoint:
         attention__key_length=None,
         attention__value_length=None,
         expert_shared_feed_forward_length=config.get("n_ff_shexp"),
+        **_scales(config),
     )
     return Checkpoint("granitemoe" if moe else "granite", hparams, parts.stack(config, blocks))
 
@@ -33,6 +36,9 @@ def _convert_hybrid(config: Config) -> Checkpoint:
         attention__key_length=None,
         attention__value_length=None,
         expert_shared_feed_forward_length=config.get("n_ff_shexp"),
+        **_scales(config),
+        # the loader takes it for "has rotation"
+        rope__scaling__finetuned=not hybrid,
         ssm__conv_kernel=config["mamba_d_conv"] if hybrid else None,
         ssm__state_size=config["mamba_d_state"] if hybrid else None,
         ssm__group_count=config["mamba_n_groups"] if hybrid else None,
@@ -42,6 +48,12 @@ def _convert_hybrid(config: Config) -> Checkpoint:
     plain = "granitemoe" if config.get("n_expert_used") else "granite"
     blocks = (_block(config, is_attention) for is_attention in attention)
     return Checkpoint("granitehybrid" if hybrid else plain, hparams, parts.stack(config, blocks))
+
+
+def _scales(config: Config) -> dict[str, Any]:
+    """Factors of embedding, residuals and logits; the converter leaves out what is missing or 0."""
+    fields = {"embedding_scale": "embedding_multiplier", "residual_scale": "residual_multiplier", "logit_scale": "logits_scaling"}
+    return {key: config.get(field) or None for key, field in fields.items()}
 
 
 def _block(config: Config, attention: bool) -> list[Tensor]:

@@ -35,7 +35,12 @@ def _block(config: Config, shape: kda.Kda, i: int) -> list[Tensor]:
 
 
 def _k3_hparams(config: Config) -> dict[str, Any]:
-    return {"expert_latent_length": config.get("routed_expert_hidden_size"), "attn_res__block_size": config["attn_res_block_size"]}
+    return {
+        "expert_latent_length": config.get("routed_expert_hidden_size"),
+        "attn_res__block_size": config["attn_res_block_size"],
+        "kda__gate_lower_bound": (config.get("linear_attn_config") or {}).get("gate_lower_bound"),
+        "activation__situ_linear_beta": config.get("activation_situ_linear_beta"),
+    }
 
 
 def _k3_block(config: Config, shape: kda.Kda, i: int) -> list[Tensor]:
