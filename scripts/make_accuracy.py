@@ -68,8 +68,8 @@ def runs() -> str:
             "",
             f"Runs that were not answered: {unanswered}.",
             f"Settings that llama.cpp refuses: {refusals['refused']} of {refusals['cases']} are refused.",
-            f"Tensor bytes of {recipes['models']} published models in llama-quantize's recipes: "
-            f"{recipes['exact']:,} of {recipes['sizes']:,} are exact.",
+            (f"Tensor bytes of {recipes['models']} published models in llama-quantize's recipes: "
+            f"{recipes['exact']:,} of {recipes['sizes']:,} are exact."),
         ]
     )
 

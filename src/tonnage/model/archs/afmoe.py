@@ -15,6 +15,8 @@ def convert(config: Config) -> Checkpoint:
         expert_feed_forward_length=config.n_ff_exp,
         expert_shared_count=config.get("n_expert_shared"),
         leading_dense_block_count=config.get("num_dense_layers"),
+        expert_weights_norm=config.get("route_norm"),
+        expert_weights_scale=config.get("route_scale"),
     )
     dense, sparse = parts.gated_ffn(config.n_embd, config.n_ff), parts.moe(config)
     attention = _attention(config)

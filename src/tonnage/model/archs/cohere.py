@@ -44,6 +44,7 @@ def _convert_moe(config: Config) -> Checkpoint:
         expert_shared_count=n_shared or None,
         expert_shared_feed_forward_length=width * n_shared or None,
         nextn_predict_layers=n_nextn or None,
+        attention__layer_norm_rms_epsilon=config.get("rms_norm_eps"),
     )
     d = config.n_embd
     shared = parts.gated_ffn(d, width * n_shared, "_shexp") if n_shared else []

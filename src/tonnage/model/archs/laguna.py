@@ -18,6 +18,8 @@ def convert(config: Config) -> Checkpoint:
         expert_feed_forward_length=config.n_ff_exp,
         expert_shared_feed_forward_length=config.n_ff_shexp,
         leading_dense_block_count=n_dense,
+        expert_gating_func=parts.GATING["sigmoid"],
+        expert_weights_norm=True,
     )
     dense, sparse = parts.gated_ffn(config.n_embd, config.n_ff), _experts(config)
     blocks = (_block(config, i, heads[i], dense if i < n_dense else sparse) for i in range(config.n_layer))

@@ -24,6 +24,7 @@ def convert(config: Config) -> Checkpoint:
         nextn_predict_layers=NEXTN,
         attention__head_count_kv=[_kv_heads(config, windowed) for windowed in pattern],
         attention__value_length=config["v_head_dim"],
+        attention__value_scale=config.get("attention_value_scale"),
         attention__sliding_window=config.window,
         attention__sliding_window_pattern=[int(windowed) for windowed in pattern],
         expert_feed_forward_length=config.n_ff_exp,

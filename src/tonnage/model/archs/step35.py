@@ -23,11 +23,21 @@ def convert(config: Config) -> Checkpoint:
         leading_dense_block_count=n_dense,
         moe_every_n_layers=int(config.get("moe_every_n_layer", 1)),
         nextn_predict_layers=n_nextn or None,
+        expert_weights_norm=config.get("norm_expert_weight"),
+        expert_weights_scale=config.get("moe_router_scaling_factor"),
+        swiglu_clamp_exp=_limits(config, "swiglu_limits", len(sliding)),
+        swiglu_clamp_shexp=_limits(config, "swiglu_limits_shared", len(sliding)),
     )
     dense, sparse = parts.gated_ffn(config.n_embd, config.n_ff), _experts(config)
     trunk = [_block(config, heads[i], kv_heads[i], dense if i < n_dense else sparse) for i in range(config.n_layer)]
     nextn = [[*_block(config, heads[i], kv_heads[i], dense), *_nextn(config)] for i in range(config.n_layer, len(sliding))]
     return Checkpoint("step35", hparams, parts.stack(config, [*trunk, *nextn], *parts.rope_freqs(config)))
+
+
+def _limits(config: Config, key: str, n_block: int) -> list[float] | None:
+    """How far each block's gate and up may go; 0 for no limit."""
+    limits = config.get(key)
+    return None if limits is None else ([float(x or 0.0) for x in limits] + [0.0] * n_block)[:n_block]
 
 
 def _leading_dense(config: Config) -> int:

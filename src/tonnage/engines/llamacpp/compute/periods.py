@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from tonnage.engines.llamacpp.placement import Placement
 from tonnage.engines.llamacpp.same import Same, by_block
+from tonnage.model.hparams import Hparams
 from tonnage.model.types import Model, Tensor
 
 LONGEST_PERIOD = 12
@@ -19,6 +20,9 @@ ROUNDS_AFTER = 1
 
 UNROTATED_STEP = {"smollm3": 4}
 """architectures in which each so-manieth block is not rotated, whatever its window"""
+
+SPARSE_FIRST = {"gemma3n": 10}
+"""architectures whose leading blocks keep the greatest elements of their gates alone"""
 
 _TYPED = ("ffn_gate", "ffn_up")
 """tensors whose types decide what CUDA computes as one"""
@@ -40,14 +44,25 @@ def _shortened(model: Model, same: Same) -> tuple[int, ...]:
 def _signatures(model: Model, tensors: tuple[Tensor, ...], trunk: int) -> list[Hashable]:
     """What makes two blocks alike: their mixers, and their tensors' names and shapes."""
     deepstack, unrotated = int(model.hparams.get("n_deepstack_layers") or 0), UNROTATED_STEP.get(model.architecture, 1)
+    sparse, limits = SPARSE_FIRST.get(model.architecture, 0), _limits(model, trunk)
     parts: list[list[Hashable]] = [
-        [layer.mixers, layer.ffn, min(il, deepstack), (il + 1) % unrotated == 0] for il, layer in enumerate(model.layers[:trunk])
+        [layer.mixers, layer.ffn, min(il, deepstack), (il + 1) % unrotated == 0, il < sparse, limits[il]]
+        for il, layer in enumerate(model.layers[:trunk])
     ]
     for il, (name, shape, type_) in by_block(Same(tensors)):
         if il is not None and il < trunk:
             suffix = name[name.index(".", 4) + 1 :]
             parts[il].append((suffix, shape, type_ if suffix.startswith(_TYPED) else ""))
     return [tuple(part) for part in parts]
+
+
+def _limits(model: Model, trunk: int) -> tuple[Hashable, ...]:
+    """Which of its bounds each block's gates have (Step 3.5)."""
+    keys = [key for key in ("swiglu_clamp_exp", "swiglu_clamp_shexp") if key in model.hparams]
+    if not keys:
+        return (None,) * trunk
+    hp = Hparams(model.hparams)
+    return tuple(zip(*([limit > 0 for limit in hp.per_layer(key, 0.0)[:trunk]] for key in keys), strict=True))
 
 
 def shortened(signatures: Sequence[Hashable]) -> tuple[int, ...]:

@@ -9,7 +9,8 @@ from tonnage.engines.llamacpp.compute.net import Net
 
 def build(net: Net) -> Graph:
     """The whole decoder. With experts, every token runs through the last layer and its norm."""
-    experts, rms = net.arch == "cohere2moe", bool(net.hp.get("attention.layer_norm_rms_epsilon"))
+    experts = net.arch == "cohere2moe"
+    rms = experts and bool(net.hp.get("attention.layer_norm_rms_epsilon"))
     cur, pos, inputs, out_ids = net.inp_embd(), net.inp_pos(), attn_inputs(net), net.inp_out_ids()
     for il in net.blocks:
         residual = cur

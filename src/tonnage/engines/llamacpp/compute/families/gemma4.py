@@ -34,7 +34,8 @@ def build(net: Net) -> Graph:
 def layer_inputs(net: Net, cur: Node) -> Node:
     """Each token's rows for all layers, and what is made of its embedding, added: one slice a layer."""
     table, projection = net.weight("per_layer_token_embd.weight"), net.weight("per_layer_model_proj.weight")
-    assert table is not None and projection is not None
+    assert table is not None
+    assert projection is not None
     n, layers = net.n_tokens, net.n_layer
     width = table.ne[0] // layers
     rows = ops.get_rows(table, net.input("inp_tokens", "i32", n))
