@@ -13,8 +13,6 @@ FAMILIES = {
         "minimax-m2", "deci",
     ),
     "deepseek2": ("deepseek2", "mistral4"),
-    "deepseek32": ("deepseek32", "glm-dsa"),
-    "minimax_m3": ("minimax-m3",),
     "mamba": ("mamba", "mamba2", "jamba", "granitehybrid", "falcon-h1"),
     "lfm2": ("lfm2", "lfm2moe"),
     "qwen35": ("qwen3next", "qwen35", "qwen35moe"),
