@@ -86,7 +86,7 @@ def by_family(runs: Iterator[Run]) -> dict[str, Row]:
 
 
 def compared(run: Run) -> Iterator[tuple[str, float]]:
-    """Which terms are the engine's on every device, how far each compute buffer is off in %, and whether its band holds."""
+    """Which terms are the engine's on every device, what each compute buffer claims, and how far it is off in %."""
     assert run.case.measured is not None
     try:
         estimate = answer(run.case.question, run.model)
@@ -98,10 +98,10 @@ def compared(run: Run) -> Iterator[tuple[str, float]]:
         yield term, llama_cases.column(run.case.measured, i) == llama_cases.column(ours, i)
     for name, low, ours_bytes, high in compute_parts(estimate):
         theirs = run.case.measured.get(name, (0, 0, 0))[2]
-        yield "buffers", 1
-        yield "inside", low <= theirs <= high
-        yield "fitted", low < high
-        yield "error", abs(ours_bytes - theirs) / theirs * 100 if theirs else 0.0
+        kind, missed = ("fitted", "outside") if low < high else ("called exact", "wrong")
+        yield kind, 1
+        yield missed, not low <= theirs <= high
+        yield "error", abs(ours_bytes - theirs) / max(theirs, 1) * 100
 
 
 def compute_parts(estimate: Estimate) -> Iterator[tuple[str, int, int, int]]:

@@ -37,8 +37,12 @@ def table(head: str, rows: Iterable[Cells], right: str = "") -> str:
 
 # --- what llama.cpp reported ----------------------------------------------------------------------
 
-_COUNTS = "models|runs|weights exact|cache exact|compute exact"
-_ERRORS = "error p50|error p95|largest|in its band"
+_COUNTED = {
+    "models": "models", "runs": "runs", "weights exact": "weights", "cache exact": "cache", "compute exact": "compute",
+    "called exact": "called exact", "wrong": "wrong", "fitted": "fitted", "outside": "outside",
+}  # fmt: skip
+"""column -> key of a row of docs/accuracy.json"""
+_NUMBERS = "|".join([*_COUNTED, "p50", "p95", "largest"])
 
 
 def _measured() -> dict[str, Any]:
@@ -51,9 +55,7 @@ def _sections() -> dict[str, dict[str, Any]]:
 
 
 def _run_cells(name: str, row: dict[str, Any]) -> Cells:
-    counts = [f"{row.get(key, 0):,}" for key in ("models", "runs", "weights", "cache", "compute")]
-    errors = [f"{row[key]:.3g} %" for key in ("p50", "p95", "max")]
-    return [name, *counts, *errors, f"{row.get('inside', 0):,} of {row.get('buffers', 0):,}"]
+    return [name, *(f"{row.get(key, 0):,}" for key in _COUNTED.values()), *(f"{row[key]:.3g}" for key in ("p50", "p95", "max"))]
 
 
 def runs() -> str:
@@ -64,7 +66,7 @@ def runs() -> str:
     unanswered = sum(section["all"].get("unanswered", 0) for section in _sections().values())
     return "\n".join(
         [
-            table(f"runs of llama.cpp|{_COUNTS}|{_ERRORS}", rows, f"{_COUNTS}|{_ERRORS}"),
+            table(f"runs of llama.cpp|{_NUMBERS}", rows, _NUMBERS),
             "",
             f"Runs that were not answered: {unanswered}.",
             f"Settings that llama.cpp refuses: {refusals['refused']} of {refusals['cases']} are refused.",
@@ -79,7 +81,7 @@ def families() -> str:
     blocks = []
     for name, section in _sections().items():
         rows = [_run_cells(family, row) for family, row in section.items() if family != "all"]
-        blocks += [f"### By architecture: {name}\n", table(f"architecture|{_COUNTS}|{_ERRORS}", rows, f"{_COUNTS}|{_ERRORS}"), ""]
+        blocks += [f"### By architecture: {name}\n", table(f"architecture|{_NUMBERS}", rows, _NUMBERS), ""]
     return "\n".join(blocks)
 
 
