@@ -49,7 +49,7 @@ def test_a_host_that_does_not_exist(served, monkeypatch):
     reason = "cannot find host nowhere.invalid: Name or service not known; is the name right, and is there a network?"
     assert reason == refused("http://elsewhere.invalid/x.gguf").replace("elsewhere", "nowhere")
     assert f"org/repo is no file here and no built-in model, and the hub cannot be asked: {reason}" == refused("org/repo")
-    assert refused("Qwen/Qwen3-0.7B").endswith("did you mean Qwen/Qwen3-0.6B or Qwen/Qwen3.5-0.8B or Qwen/Qwen3-8B?")
+    assert refused("Qwen/Qwen3-0.7B").endswith("did you mean Qwen/Qwen3-1.7B or Qwen/Qwen3-0.6B or Qwen/Qwen3.5-0.8B?")
 
 
 def _no_such_host(*_, **__):

@@ -69,7 +69,8 @@ _SERVER = "that version's"
 
 GROUPS = (
     Group("what is loaded", (
-        Key("model", "text", "built-in name, hub id, id:QUANT, path of a GGUF file or of a config.json", "required", "m", metavar="MODEL"),
+        Key("model", "text", "built-in name, hub id, id:QUANT, URL, ollama:name, or path of a GGUF file, a folder or a config.json", "required", "m",
+            metavar="MODEL"),
         Key("quant", "text", "recipe or format of the weights; `file` is as stored", "file for a file, else the engine's usual one", "q",
             choices=("file", "Q2_K", "Q3_K_S", "Q3_K_M", "Q3_K_L", "Q4_0", "Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M", "Q6_K", "Q8_0", "IQ4_XS",
                      "BF16", "F16"), aliases=("--quantization",), metavar="QUANT"),
@@ -80,9 +81,9 @@ GROUPS = (
         Key("embedding_type", "choice", "type of the embedding, against the recipe", "none", choices=tuple(TYPES),
             aliases=("--token-embedding-type",)),
         _switch("mtp", "the file holds the blocks of multi-token prediction", "as the converter does"),
-        Key("mmproj", "text", "file of the vision projector", "none", aliases=("-mm",), metavar="FILE"),
+        Key("mmproj", "text", "file of the vision projector: path, URL or org/repo/file", "none", aliases=("-mm",), metavar="FILE"),
         Key("draft", "text", "draft model for speculative decoding", "none", aliases=("-md", "--model-draft", "--spec-draft-model"), metavar="MODEL"),
-        Key("lora", "texts", "adapter; may be repeated", "none", metavar="FILE"),
+        Key("lora", "texts", "adapter: path, URL or org/repo/file; may be repeated", "none", metavar="FILE"),
         _switch("approximate", "answer an unknown architecture with a bracket", "false"),
     )),
     Group("what is asked of it", (

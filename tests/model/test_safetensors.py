@@ -295,7 +295,7 @@ def test_whatever_is_written_is_read(table: dict[str, tuple[str, tuple[int, ...]
     assert sorted(tensors) == sorted(parse(write(tensors)).tensors)
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.binary(max_size=64), st.integers(8, 200), st.integers(0, 3))
 def test_damage_is_refused_or_read(noise: bytes, at: int, cut: int) -> None:
     """Bytes overwritten anywhere lead to a header or to CorruptError, to nothing else."""

@@ -3,7 +3,8 @@
 A file is the header's length (u64), the header (one JSON object), and the data. The rules are those of the
 format's own reader (safetensors 0.8, src/tensor.rs): a header of 100 MB at most that begins with `{`, no name
 twice, data without holes or overlap up to the file's last byte. The header is walked with patterns instead of
-being built by a JSON reader, so that no nesting and no long list in it can take time or memory.
+being built by a JSON reader, so that no nesting and no long list in it can take time or memory. Stricter than the
+format's reader it is where no writer goes: blanks before the header, and objects in fields that nobody knows.
 """
 
 import re

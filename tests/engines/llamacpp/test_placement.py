@@ -1,7 +1,7 @@
 """Who lives where: layers, weights and cache on several GPUs, as llama.cpp places them."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import llama_cases
@@ -70,6 +70,7 @@ def test_layers_fill_from_the_back(layers: int, offloaded: int, shares: list[flo
     assert expected == layer_devices(layers, offloaded, shares)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=8).filter(any))
 def test_whole_numbers_that_add_up_are_counts(counts: list[int]) -> None:
     """A split by as many layers as there are gives every device exactly its number."""
@@ -78,6 +79,7 @@ def test_whole_numbers_that_add_up_are_counts(counts: list[int]) -> None:
     assert counts == [placed.count(device) for device in range(len(counts))]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 130), st.integers(0, 140), st.lists(st.integers(1, 10**11), min_size=1, max_size=8))
 def test_devices_come_in_order(layers: int, offloaded: int, shares: list[int]) -> None:
     """Host first, then the GPUs one after another; as many on GPUs as were asked for."""

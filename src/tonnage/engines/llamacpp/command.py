@@ -2,7 +2,7 @@
 
 import re
 
-from tonnage.engines.llamacpp.settings import Settings
+from tonnage.engines.llamacpp.settings import Settings, wanted_cells
 from tonnage.model.types import Model
 from tonnage.question import Question
 
@@ -10,7 +10,7 @@ from tonnage.question import Question
 def launch(question: Question, model: Model, settings: Settings, recipe: str, cpu_only: bool) -> str:
     """`llama-server ...` (or `llama-cli ...` for the tools profile), every setting that differs from the default spelled out."""
     program = "llama-server" if settings.profile == "server" else "llama-cli"
-    words = [program, *_weights(question, model, recipe), "--fit", "off", "-c", str(settings.n_ctx), *_slots(question, settings)]
+    words = [program, *_weights(question, model, recipe), "--fit", "off", "-c", str(wanted_cells(question, model)), *_slots(question, settings)]
     words += ["-ngl", _layers(question, cpu_only)]
     words += [word for option in _options(question, settings) for word in option]
     return " ".join(words)
@@ -35,10 +35,11 @@ def _quoted(word: str) -> str:
 
 
 def _slots(question: Question, settings: Settings) -> list[str]:
-    """llama-server without -np runs four slots on one cache; with it, caches of their own."""
-    if settings.profile != "server":
-        return ["-np", str(settings.slots)] if settings.slots > 1 else []
-    if settings.slots == settings.build.server_slots and settings.unified and question.slots is None:
+    """llama-server without -np runs four slots on one cache, the tools one slot; with it, caches of their own."""
+    server = settings.profile == "server"
+    if settings.slots == 1 and not server:
+        return []
+    if server and settings.slots == settings.build.server_slots and settings.unified and question.slots is None:
         return []
     return ["-np", str(settings.slots), *(["-kvu"] if settings.unified and settings.slots > 1 else [])]
 

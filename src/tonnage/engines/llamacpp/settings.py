@@ -68,7 +68,7 @@ def resolve(question: Question, model: Model) -> Settings:
     profile = question.profile or "server"
     slots = slots_of(question, build)
     unified = _unified(question, profile)
-    wanted = _wanted_cells(question, model)
+    wanted = wanted_cells(question, model)
     n_ctx = pad(wanted, build.cell_padding)
     batch = min(question.batch or build.batch, n_ctx)
     ubatch = min(batch, question.ubatch or build.ubatch)
@@ -117,7 +117,8 @@ def _unified(question: Question, profile: str) -> bool:
     return profile == "server" and question.slots is None and (question.users or 1) == 1
 
 
-def _wanted_cells(question: Question, model: Model) -> int:
+def wanted_cells(question: Question, model: Model) -> int:
+    """`-c` as it is asked for: the cells of all slots together, before any padding."""
     if question.n_ctx is not None:
         return question.n_ctx or model.context
     return context_of(question, model) * (question.users or 1)

@@ -34,19 +34,13 @@ def compute_by_device(
     model: Model, tensors: tuple[Tensor, ...], settings: Settings, placement: Placement, *, as_fit_sees_it: bool = False
 ) -> dict[int, Computed]:
     """Compute buffer of every device, the host as -1; `as_fit_sees_it` as llama.cpp's `--fit` measures it."""
-    unknown = model.basis == "assumed" or _unproven(settings, placement)
-    walked = None if unknown else _walked(model, Same(tensors), settings, placement, as_fit_sees_it)
+    walked = None if model.basis == "assumed" else _walked(model, Same(tensors), settings, placement, as_fit_sees_it)
     if walked is None:
         from tonnage.engines.llamacpp.compute import spread
 
         fitted = spread.compute_by_device(model, tensors, settings, placement)
         return {device: Computed(f.bytes, f.error) for device, f in fitted.items()}
     return {device: Computed(size, None) for device, size in zip((*range(placement.devices), HOST), walked, strict=True)}
-
-
-def _unproven(settings: Settings, placement: Placement) -> bool:
-    """Attention on the CPU for layers on a GPU, without flash attention: the engine's list of operations then differs from the walk's by 1 %."""
-    return placement.devices > 0 and not settings.kv_offload and not settings.flash_attn
 
 
 @lru_cache(maxsize=512)

@@ -105,5 +105,12 @@ def _conv_supported(node: Node) -> bool:
     return node.sources[0].ne[1] % 128 == 0
 
 
-_KERNELS = {"FLASH_ATTN_EXT": flash_supported, "SSM_SCAN": _scan_supported, "SSM_CONV": _conv_supported}
+def _indexer_supported(node: Node) -> bool:
+    """The lightning indexer: heads of 128 elements, in the numbers that models have (ggml_cuda_lightning_indexer_supported)."""
+    q, k = node.sources[:2]
+    aligned = all(stride % 16 == 0 for t in (q, k) if TYPES[t.type].elements == 1 for stride in t.nb[1:])
+    return q.ne[0] == 128 and q.ne[1] in (4, 32, 64) and k.type in FLASH_TYPES and aligned
+
+
+_KERNELS = {"LIGHTNING_INDEXER": _indexer_supported, "FLASH_ATTN_EXT": flash_supported, "SSM_SCAN": _scan_supported, "SSM_CONV": _conv_supported}
 """operations that CUDA runs for some shapes only (ggml_backend_cuda_device_supports_op)"""

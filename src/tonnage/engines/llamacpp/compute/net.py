@@ -19,7 +19,7 @@ from tonnage.model.types import Model, Tensor
 NO_MIXED_BATCH = frozenset({"cogvlm", "deepseek4", "granite-switch", "eagle3", "dflash", "gemma4-assistant"})
 """architectures whose batches hold either tokens or embeddings (llm_arch_supports_mixed_batch)"""
 
-MULTIMODAL_ROPE = frozenset({"qwen2vl", "qwen3vl", "qwen3vlmoe", "qwen35", "qwen35moe"})
+MULTIMODAL_ROPE = frozenset({"qwen2vl", "qwen3vl", "qwen3vlmoe", "qwen35", "qwen35moe", "qwen4exp"})
 """architectures that rotate by four positions a token, whatever their metadata say (llama_model_rope_type)"""
 
 

@@ -44,6 +44,14 @@ def _view(op: str, a: Node, ne: Shape, nb: Shape, offset: int = 0, sources: Sequ
     return Node(op, "", a.type, ne, nb, (a,) if sources is None else sources, view_of=a.root, view_offset=a.view_offset + offset)
 
 
+def as_loaded(weight: Node, *ne: int) -> Node:
+    """A weight that the loader gives another shape than the file (TENSOR_ALLOW_RESHAPE)."""
+    dims = shape(*ne)
+    if dims == weight.ne:
+        return weight
+    return Node("NONE", weight.name, weight.type, dims, strides(weight.type, dims), home=weight.home, weight=True)
+
+
 def view_tensor(a: Node) -> Node:
     """The same memory again, as sources of operations that write into it."""
     return Node("NONE", "", a.type, a.ne, a.nb, (), view_of=a.root, view_offset=a.view_offset)
@@ -251,6 +259,11 @@ def soft_max(a: Node, mask: Node | None = None, sinks: Node | None = None) -> No
     return like("SOFT_MAX", a, *more)
 
 
+def rope_back(a: Node, positions: Node) -> Node:
+    """Rotary position embedding undone."""
+    return like("ROPE_BACK", a, positions)
+
+
 def rope(a: Node, positions: Node, factors: Node | None = None) -> Node:
     """Rotary position embedding."""
     return like("ROPE", a, positions, *([] if factors is None else [factors]))
@@ -341,3 +354,29 @@ def add_inplace(a: Node, b: Node) -> Node:
 def pool_rows(a: Node, k: int) -> Node:
     """The greatest of every `k` elements of a row."""
     return new("POOL_2D", "f32", (a.ne[0] // k, *a.ne[1:]), (a,))
+
+
+def hc_comb(mixes: Node, scale: Node, base: Node, streams: int) -> Node:
+    """The matrix by which every token's residual streams are mixed."""
+    return new("DSV4_HC_COMB", "f32", (streams, streams, mixes.ne[1], 1), (mixes, scale, base))
+
+
+def hc_post(x: Node, residual: Node, post: Node, comb: Node | None = None) -> Node:
+    """A block's output dealt to all residual streams."""
+    more = () if comb is None else (comb,)
+    return new("DSV4_HC_POST", "f32", residual.ne, (x, residual, post, *more))
+
+
+def argsort(a: Node) -> Node:
+    """Numbers of the elements of each row in their order."""
+    return new("ARGSORT", "i32", a.ne, (a,))
+
+
+def arange(n: int) -> Node:
+    """Numbers one after the other."""
+    return new("ARANGE", "f32", shape(n))
+
+
+def filled(type_: str, *ne: int) -> Node:
+    """A new tensor, all elements one number."""
+    return fill(new("NONE", type_, shape(*ne)))

@@ -18,7 +18,7 @@ ROUNDS_BEFORE = 3
 ROUNDS_AFTER = 1
 """rounds that are walked at its end, in which the last block drops the tokens that are not wanted"""
 
-UNROTATED_STEP = {"smollm3": 4}
+UNROTATED_STEP = {"smollm3": 4, "afmoe": 4}
 """architectures in which each so-manieth block is not rotated, whatever its window"""
 
 SPARSE_FIRST = {"gemma3n": 10}
@@ -43,10 +43,12 @@ def _shortened(model: Model, same: Same) -> tuple[int, ...]:
 
 def _signatures(model: Model, tensors: tuple[Tensor, ...], trunk: int) -> list[Hashable]:
     """What makes two blocks alike: their mixers, and their tensors' names and shapes."""
+    # Kimi K3: what each so-manieth block puts out is kept to the end
+    banking = int(model.hparams.get("attn_res.block_size") or 0)
     deepstack, unrotated = int(model.hparams.get("n_deepstack_layers") or 0), UNROTATED_STEP.get(model.architecture, 1)
     sparse, limits = SPARSE_FIRST.get(model.architecture, 0), _limits(model, trunk)
     parts: list[list[Hashable]] = [
-        [layer.mixers, layer.ffn, min(il, deepstack), (il + 1) % unrotated == 0, il < sparse, limits[il]]
+        [layer.mixers, layer.ffn, min(il, deepstack), (il + 1) % unrotated == 0, il < sparse, limits[il], il if banking and il % banking == 0 else -1]
         for il, layer in enumerate(model.layers[:trunk])
     ]
     for il, (name, shape, type_) in by_block(Same(tensors)):

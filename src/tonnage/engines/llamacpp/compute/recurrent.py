@@ -11,7 +11,7 @@ from tonnage.engines.llamacpp.compute.net import Net
 from tonnage.frozen import dataclass
 from tonnage.model.types import Recurrent
 
-ROLLBACK = frozenset({"kimi-k3", "qwen35", "qwen35moe", "nemotron_h", "nemotron_h_moe", "lfm2", "lfm2moe"})
+ROLLBACK = frozenset({"kimi-k3", "qwen35", "qwen35moe", "qwen4exp", "glm5-next", "nemotron_h", "nemotron_h_moe", "lfm2", "lfm2moe"})
 """architectures that keep states of drafted tokens to return to (llm_arch_supports_rs_rollback)"""
 
 

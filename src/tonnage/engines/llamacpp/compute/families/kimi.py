@@ -20,7 +20,7 @@ def _linear(net: Net) -> Graph:
     for il in net.blocks:
         residual = cur
         cur = net.expand(net.norm(cur, net.need(il, "attn_norm"), il))
-        cur = _kda(net, states, cur, il) if is_recurrent(net, il) else _latent(net, inputs, cur, il)
+        cur = kda(net, states, cur, il) if is_recurrent(net, il) else _latent(net, inputs, cur, il)
         if il == net.n_layer - 1:
             cur, residual = ops.get_rows(cur, out_ids), ops.get_rows(residual, out_ids)
         ffn_inp = ops.add(cur, residual)
@@ -43,7 +43,7 @@ def _scaled(net: Net) -> bool:
 # --- Kimi delta attention --------------------------------------------------------------------------------
 
 
-def _kda(net: Net, states: States, cur: Node, il: int) -> Node:
+def kda(net: Net, states: States, cur: Node, il: int) -> Node:
     """Three short convolutions, a delta rule that decays every channel on its own, and a gated norm."""
     heads, d, n_seqs = net.n_head(il), int(net.hp["kda.head_dim"]), net.n_seqs
     n, cache = net.n_tokens // n_seqs, conv_cache(net, il)
@@ -57,7 +57,8 @@ def _kda(net: Net, states: States, cur: Node, il: int) -> Node:
     q, k = unit_length(q), unit_length(k)
     output = _linear_rule(net, s_cache, q, k, v, decay, beta, state, il) if net.arch == "kimi-linear" else ops.cont(
         recurrent_attn(net, s_cache, q, k, v, decay, beta, state, il))
-    gate = ops.reshape(_output_gate(net, ops.reshape(grouped, cur.ne[0], net.n_tokens), il), d, heads, net.n_tokens)
+    gate_input = cur if net.arch == "glm5-next" else ops.reshape(grouped, cur.ne[0], net.n_tokens)
+    gate = ops.reshape(_output_gate(net, gate_input, il), d, heads, net.n_tokens)
     normed = net.norm(ops.reshape(output, d, heads, net.n_tokens), net.need(il, "ssm_norm"), il)
     gated = ops.cont(ops.mul(normed, ops.unary(gate, "sigmoid")), d * heads, net.n_tokens)
     return net.mm(net.need(il, "attn_output"), gated)
@@ -153,7 +154,7 @@ def _k3(net: Net) -> Graph:
             entry = ops.reshape(total, net.n_embd, 1, net.n_tokens)
             bank = entry if bank is None else ops.concat(bank, entry, 1)
         cur = net.expand(net.norm(cur, net.need(il, "attn_norm"), il))
-        cur = _kda(net, states, cur, il) if is_recurrent(net, il) else _latent(net, inputs, cur, il)
+        cur = kda(net, states, cur, il) if is_recurrent(net, il) else _latent(net, inputs, cur, il)
         total = cur if banked else ops.add(total, cur)
         cur = net.norm(_mixed(net, bank, total, f"blk.{il}.ffn_res_score.weight"), net.need(il, "ffn_norm"), il)
         cur = ops.add(total, _k3_feed_forward(net, cur, il))

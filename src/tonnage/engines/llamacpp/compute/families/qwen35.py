@@ -3,6 +3,8 @@
 Source: src/models/{qwen3next,qwen35,qwen35moe}.cpp, build 11434.
 """
 
+from collections.abc import Callable
+
 from tonnage.engines.llamacpp.compute import ops
 from tonnage.engines.llamacpp.compute.attention import CacheInput, attn, attn_inputs
 from tonnage.engines.llamacpp.compute.delta import always_fused, conv_input, recurrent_attn, unit_length
@@ -19,6 +21,8 @@ from tonnage.engines.llamacpp.compute.recurrent import (
     unwanted_dropped_late,
 )  # fmt: skip
 
+ConvInput = Callable[[Net, States, Node, int], Node]
+
 
 def build(net: Net) -> Graph:
     """The whole decoder; blocks of multi-token prediction are not run."""
@@ -27,15 +31,22 @@ def build(net: Net) -> Graph:
     for il in net.blocks:
         residual = cur
         cur = net.expand(net.norm(cur, net.need(il, "attn_norm"), il))
-        cur = _delta_net(net, states, cur, il) if is_recurrent(net, il) else _attention(net, inputs, cur, pos, il)
+        cur = delta_net_block(net, states, cur, il) if is_recurrent(net, il) else _attention(net, inputs, cur, pos, il)
         residual = ops.add(cur, residual)
         cur = net.norm(residual, net.need(il, "post_attention_norm"), il)
-        cur = ops.add(_feed_forward(net, cur, il), residual)
+        cur = ops.add(feed_forward(net, cur, il), residual)
     return net.graph(unwanted_dropped_late(net, cur, out_ids))
 
 
 def _attention(net: Net, inputs: CacheInput, cur: Node, pos: Node, il: int) -> Node:
     """Attention whose query projection also yields the gate of its output."""
+    q, k, v, gate = gated_qkv(net, cur, pos, il)
+    cur = attn(net, inputs, il, q, k, v, wo=False)
+    return net.mm(net.need(il, "attn_output"), ops.mul(cur, ops.unary(gate, "sigmoid")))
+
+
+def gated_qkv(net: Net, cur: Node, pos: Node, il: int) -> tuple[Node, Node, Node, Node]:
+    """Queries, keys and values as heads, and the gate of the output."""
     n, d, heads, kv_heads = net.n_tokens, net.hp.k_dim, net.n_head(il), net.n_head_kv(il)
     both, k, v = (net.mm(net.need(il, f"attn_{x}"), cur, net.b(il, f"attn_{x}")) for x in "qkv")
     if net.arch == "qwen3next":
@@ -45,20 +56,20 @@ def _attention(net: Net, inputs: CacheInput, cur: Node, pos: Node, il: int) -> N
     q = net.norm(q, net.need(il, "attn_q_norm"), il)
     k = net.norm(ops.reshape(k, d, kv_heads, n), net.need(il, "attn_k_norm"), il)
     v = ops.reshape(v, d, kv_heads, n)
-    cur = attn(net, inputs, il, ops.rope(q, pos), ops.rope(k, pos), v, wo=False)
-    return net.mm(net.need(il, "attn_output"), ops.mul(cur, ops.unary(gate, "sigmoid")))
+    return ops.rope(q, pos), ops.rope(k, pos), v, gate
 
 
 # --- the gated delta net -------------------------------------------------------------------------------
 
 
-def _delta_net(net: Net, states: States, cur: Node, il: int) -> Node:
+def delta_net_block(net: Net, states: States, cur: Node, il: int, gate_act: str = "silu", store: ConvInput = conv_input) -> Node:
+    """A gated delta net; `store` is how the convolution's inputs are kept."""
     d_inner, d_state, groups, heads = (int(net.hp[f"ssm.{key}"]) for key in ("inner_size", "state_size", "group_count", "time_step_rank"))
     n_seqs, v_dim = net.n_seqs, d_inner // heads
     n = net.n_tokens // n_seqs
     mixed, z = by_sequence(net, net.mm(net.need(il, "attn_qkv"), cur)), net.mm(net.need(il, "attn_gate"), cur)
     beta, gate = (_joint_gates if net.w(il, "ssm_ba") is not None else _gates)(net, cur, il, groups, heads)
-    conv = conv_input(net, states, mixed, il)
+    conv = store(net, states, mixed, il)
     cache = state_cache(net, il)
     state = ops.reshape(read_states(net, states, cache), v_dim, v_dim, heads, n_seqs)
     qkv = ops.unary(ops.ssm_conv(conv, net.need(il, "ssm_conv1d")), "silu")
@@ -68,7 +79,7 @@ def _delta_net(net: Net, states: States, cur: Node, il: int) -> Node:
     q, k = (_as_many_heads(net, unit_length(t), heads) for t in (q, k))
     cur = recurrent_attn(net, cache, q, k, v, gate, beta, state, il)
     z = ops.reshape(z, v_dim, heads, n, n_seqs)
-    cur = ops.mul(net.norm(cur, net.need(il, "ssm_norm"), il), ops.unary(z, "silu"))
+    cur = ops.mul(net.norm(cur, net.need(il, "ssm_norm"), il), ops.unary(z, gate_act))
     cur = net.mm(net.need(il, "ssm_out"), ops.reshape(cur, d_inner, n, n_seqs))
     return ops.reshape(cur, net.n_embd, net.n_tokens)
 
@@ -115,7 +126,8 @@ def _as_many_heads(net: Net, cur: Node, heads: int) -> Node:
 # --- feed-forward --------------------------------------------------------------------------------------
 
 
-def _feed_forward(net: Net, cur: Node, il: int) -> Node:
+def feed_forward(net: Net, cur: Node, il: int) -> Node:
+    """Dense, or routed experts and a shared one with a gate of its own."""
     if net.w(il, "ffn_gate_inp") is None:
         return net.ffn(cur, il)
     routed = moe(net, cur, il, scaled=float(net.hp.get("expert_weights_scale") or 0.0) not in (0.0, 1.0))
