@@ -23,6 +23,8 @@ def convert(config: Config) -> Checkpoint:
         attention__compress_ratios=config["compress_ratios"],
         expert_feed_forward_length=config.n_ff_exp,
         expert_shared_count=config.n_expert_shared,
+        swiglu_clamp_exp=[config["swiglu_limit"]] * config.n_layer,
+        swiglu_clamp_shexp=[config["swiglu_limit"]] * config.n_layer,
         hyper_connection__count=config["hc_mult"],
         hash_layer_count=config["num_hash_layers"],
         embedding_length_out=config.n_embd * config["hc_mult"],
