@@ -113,8 +113,8 @@ def compress(net: Net, pool: Pool, il: int, cur: Node, name: str, part: str, dim
     score = net.mm(net.need(il, f"{name}_gate"), cur)
     score = ops.add(score, ops.get_rows(net.need(il, f"{name}_ape"), pool.positions))
     states = [_state(net, pool, il, f"{part}_{kind}", kv.ne[0]) for kind in ("kv", "score")]
-    sources = [ops.concat(_rows(_rows(s)), new, 1) for s, new in zip(states, (kv, score), strict=True)]
-    entry = (_overlapping if overlap else _disjoint)(pool, *sources, dim)
+    kv_rows, score_rows = (ops.concat(_rows(_rows(s)), new, 1) for s, new in zip(states, (kv, score), strict=True))
+    entry = (_overlapping if overlap else _disjoint)(pool, kv_rows, score_rows, dim)
     entry = ops.rope(net.norm(entry, net.need(il, f"{name}_norm"), il), pool.entry_positions)
     if pool.rot is not None:
         entry = hadamard(entry, pool.rot)
