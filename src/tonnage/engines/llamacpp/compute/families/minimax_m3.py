@@ -6,6 +6,7 @@ from tonnage.engines.llamacpp.compute.experts import GATING, moe
 from tonnage.engines.llamacpp.compute.graph import Graph, Node, is_contiguous
 from tonnage.engines.llamacpp.compute.net import Net
 from tonnage.frozen import dataclass
+from tonnage.quant.types import TYPES
 from tonnage.units import pad
 
 LEAST_POSITIONS = 256
@@ -20,6 +21,16 @@ class Blocks:
     bias: Node
     visible: Node
     cells_of: Node
+    many: "Expansion | None"
+    """what is needed where a stream has many tokens"""
+    cell_values: Node | None
+    """`cells_of` as numbers to reckon with, where each stream has one token"""
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """What spreads a mask of blocks over the cells of a cache."""
+
     block_of: Node
     mask: Node
 
@@ -47,13 +58,14 @@ def build(net: Net) -> Graph:
 def _blocks(net: Net, inputs: CacheInput) -> Blocks:
     cells, streams, size = inputs.mask.ne[0], inputs.mask.ne[3], int(net.hp["attention.indexer.block_size"])
     positions = pad(max(net.settings.build.cell_padding, LEAST_POSITIONS), size)
+    one_each = net.n_tokens == streams
     return Blocks(
         net.input("attn_inp_k_idxs", "i64", net.n_tokens),
         net.input("msa_bias", "f32", positions // size, net.n_tokens),
         net.input("msa_pos_mask", "f32", positions, net.n_tokens),
         net.input("msa_pos_slot", "i32", positions, streams),
-        net.input("msa_cell_blk", "i32", cells, streams),
-        ops.cast(inputs.mask, "f32"),
+        None if one_each else Expansion(net.input("msa_cell_blk", "i32", cells, streams), ops.cast(inputs.mask, "f32")),
+        net.input("msa_pos_slot_f", "f32", positions, streams) if one_each else None,
     )
 
 
@@ -65,10 +77,8 @@ def _attention(net: Net, il: int, cur: Node, pos: Node, inputs: CacheInput, bloc
         return attn(net, inputs, il, q, k, v)
     index_q, index_keys = _index(net, il, cur, pos, blocks)
     q, keys, values = _stored(net, il, inputs, q, k, v)
-    parts = [_stream(net, il, st, q, keys, values, index_q, index_keys, blocks) for st in range(keys.ne[3])]
-    cur = parts[0]
-    for part in parts[1:]:
-        cur = ops.concat(cur, part, 1)
+    attend = _gathered if blocks.many is None else _streams
+    cur = attend(net, q, keys, values, index_q, index_keys, blocks)
     if inputs.v_rot is not None:
         cur = hadamard(cur, inputs.v_rot)
     return net.mm(net.need(il, "attn_output"), cur)
@@ -101,25 +111,31 @@ def _stored(net: Net, il: int, inputs: CacheInput, q: Node, k: Node, v: Node) ->
     return q, get_k(k_all, k.ne[0], heads), get_v(net, v_all, v.ne[0], heads)
 
 
-def _stream(net: Net, il: int, st: int, q: Node, k: Node, v: Node, index_q: Node, index_k: Node, blocks: Blocks) -> Node:
+def _streams(net: Net, q: Node, k: Node, v: Node, index_q: Node, index_k: Node, blocks: Blocks) -> Node:
+    """One stream after the other, side by side in the end."""
+    assert blocks.many is not None
+    cur = _stream(net, 0, q, k, v, index_q, index_k, blocks, blocks.many)
+    for st in range(1, k.ne[3]):
+        cur = ops.concat(cur, _stream(net, st, q, k, v, index_q, index_k, blocks, blocks.many), 1)
+    return cur
+
+
+def _stream(net: Net, st: int, q: Node, k: Node, v: Node, index_q: Node, index_k: Node, blocks: Blocks, many: Expansion) -> Node:
     """One stream's attention: score positions, take the best blocks, mask the rest."""
     n = net.n_tokens // k.ne[3]
-    if n == 1:
-        raise KeyError("one token per stream: the engine gathers blocks instead of masking them")
     dim, heads, cells = index_q.ne[0], index_q.ne[1], k.ne[2]
     index_q = ops.view_3d(index_q, dim, heads, n, index_q.nb[1], index_q.nb[2], st * n * index_q.nb[2])
     index_k = ops.view_2d(index_k, dim, cells, index_k.nb[2], st * index_k.nb[3])
     slots = ops.view_1d(blocks.cells_of, blocks.cells_of.ne[0], st * blocks.cells_of.nb[1])
     visible = _rows(blocks.visible, n, st)
-    block_of = ops.view_1d(blocks.block_of, cells, st * blocks.block_of.nb[1])
-    full = blocks.mask
-    full = ops.view_3d(full, cells, n, 1, full.nb[1], full.nb[3], st * full.nb[3])
+    block_of = ops.view_1d(many.block_of, cells, st * many.block_of.nb[1])
+    full = ops.view_3d(many.mask, cells, n, 1, many.mask.nb[1], many.mask.nb[3], st * many.mask.nb[3])
     bias = _rows(blocks.bias, n, st)
     q = ops.view_3d(q, q.ne[0], q.ne[1], n, q.nb[1], q.nb[2], st * n * q.nb[2])
     k, v = (ops.view_4d(t, (t.ne[0], t.ne[1], cells, 1), t.nb[1], t.nb[2], t.nb[3], st * t.nb[3]) for t in (k, v))
     best, block_bias = _best_blocks(net, index_q, index_k, slots, visible, bias)
     mask = _expanded(_block_mask(best, block_bias, heads, n), block_of, full, heads, n)
-    return _attend(q, ops.permute(k, 0, 3, 1, 2), ops.permute(v, 0, 3, 1, 2), mask)
+    return _attend(q, ops.permute(k, 0, 3, 1, 2), ops.permute(v, 0, 3, 1, 2), mask, q.ne[1] // k.ne[1])
 
 
 def _rows(a: Node, n: int, st: int) -> Node:
@@ -155,12 +171,61 @@ def _expanded(mask: Node, block_of: Node, full: Node, heads: int, n: int) -> Nod
     return ops.cast(ops.reshape(both, cells, n, 1, heads), "f16")
 
 
-def _attend(q: Node, k: Node, v: Node, mask: Node) -> Node:
-    """Flash attention of all groups of heads side by side (build_attn_msa_fa)."""
-    dim, heads, n, groups = q.ne[0], q.ne[1], q.ne[2], k.ne[3]
-    q = ops.permute(ops.reshape(q, dim, heads // groups, groups, n), 0, 2, 3, 1)
+def _attend(q: Node, k: Node, v: Node, mask: Node, group: int) -> Node:
+    """Flash attention of all groups of heads, and all streams, side by side (build_attn_msa_fa)."""
+    dim, heads, n, channels = q.ne[0], q.ne[1], q.ne[2], k.ne[3]
+    q = ops.permute(ops.reshape(q, dim, group, channels, heads * n // (group * channels)), 0, 2, 3, 1)
     cur = ops.permute(ops.flash_attn_ext(q, k, v, mask), 0, 1, 3, 2)
     return ops.reshape(cur if is_contiguous(cur) else ops.cont(cur), dim * heads, n)
+
+
+# --- one token per stream ---------------------------------------------------------------------------------
+
+
+def _gathered(net: Net, q: Node, k: Node, v: Node, index_q: Node, index_k: Node, blocks: Blocks) -> Node:
+    """All streams at once: the best blocks' keys and values are gathered instead of masking the rest."""
+    dim, kv_heads, cells, streams = k.ne
+    size = int(net.hp["attention.indexer.block_size"])
+    best = _best_of_streams(net, index_q, index_k, blocks)
+    rows, channels = size * best.ne[0], kv_heads * streams
+    positions, numbers = _chosen_rows(best, blocks, size, kv_heads)
+    k, v = (ops.get_rows(ops.view_3d(t, dim, kv_heads * cells, streams, t.nb[1], t.nb[3]), numbers) for t in (k, v))
+    seen = ops.get_rows(ops.reshape(blocks.visible, 1, blocks.visible.ne[0], streams), positions)
+    k, v = (_as_stored(ops.reshape(t, dim, rows, 1, channels), type_) for t, type_ in ((k, net.settings.type_k), (v, net.settings.type_v)))
+    mask = ops.cast(ops.reshape(seen, rows, 1, 1, channels), "f16")
+    return _attend(q, k, v, mask, q.ne[1] // kv_heads)
+
+
+def _best_of_streams(net: Net, q: Node, keys: Node, blocks: Blocks) -> Node:
+    dim, heads, streams = q.ne[0], q.ne[1], keys.ne[3]
+    size, positions, count = int(net.hp["attention.indexer.block_size"]), blocks.visible.ne[0], blocks.bias.ne[0]
+    keys = ops.get_rows(ops.view_3d(keys, dim, keys.ne[2], streams, keys.nb[2], keys.nb[3]), blocks.cells_of)
+    scores = ops.mul_mat(ops.reshape(keys, dim, positions, 1, streams), ops.reshape(q, dim, heads, 1, streams))
+    scores = ops.add_inplace(scores, ops.reshape(blocks.visible, positions, 1, 1, streams))
+    scores = ops.add(ops.pool_rows(scores, size), ops.reshape(blocks.bias, count, 1, 1, streams))
+    return ops.top_k(scores, min(int(net.hp["attention.indexer.top_k"]), count))
+
+
+def _chosen_rows(best: Node, blocks: Blocks, size: int, kv_heads: int) -> tuple[Node, Node]:
+    """Numbers of the chosen positions, and of their rows in the cache."""
+    used, heads, _, streams = best.ne
+    starts = ops.reshape(ops.scale(ops.cast(best, "f32")), 1, used, heads, streams)
+    positions = ops.add(ops.repeat_4d(starts, size, used, heads, streams), ops.reshape(ops.arange(size), size, 1, 1))
+    positions = ops.cast(ops.reshape(positions, size * used * heads, streams), "i32")
+    assert blocks.cell_values is not None
+    cells = ops.get_rows(ops.reshape(blocks.cell_values, 1, blocks.cell_values.ne[0], streams), positions)
+    cells = ops.scale(ops.reshape(cells, size, used, heads, streams))
+    rows = ops.add(cells, ops.reshape(ops.arange(kv_heads), 1, 1, heads))
+    return positions, ops.cast(ops.reshape(rows, size * used * heads, streams), "i32")
+
+
+def _as_stored(rows: Node, type_: str) -> Node:
+    """Gathered rows in the cache's own type, or in F16 where that is quantised."""
+    wanted = "f16" if TYPES[type_].elements > 1 else type_
+    return rows if rows.type == wanted else ops.cast(rows, wanted)
+
+
+# --- experts ----------------------------------------------------------------------------------------------
 
 
 def _feed_forward(net: Net, cur: Node, il: int) -> Node:
