@@ -36,15 +36,18 @@ def stream_count(net: Net) -> int:
 
 
 def mixed(net: Net, streams: Node, il: int, name: str) -> Site:
-    """One input of all streams, for attention (`hc_attn`) or the feed-forward part (`hc_ffn`)."""
+    """One input of all streams, for attention (`hc_attn`) or the feed-forward part (`hc_ffn`).
+
+    Raises KeyError where the engine mixes step by step, which it does if weights of streams lie elsewhere than their layer.
+    """
+    if not (net.fuses("DSV4_HC_PRE") and net.fuses("DSV4_HC_COMB")):
+        raise KeyError("residual streams that are mixed step by step")
     hc = streams.ne[1]
     scale, base = net.need(il, f"{name}_scale"), net.need(il, f"{name}_base")
     mixes = mixing_values(streams, net.need(il, f"{name}_fn"))
     pre = ops.scale(gate(columns(mixes, hc, 0), ops.view_1d(scale, 1), ops.view_1d(base, hc)))
     post = ops.scale(gate(columns(mixes, hc, hc), ops.view_1d(scale, 1, 4), ops.view_1d(base, hc, 4 * hc)))
-    comb = ops.hc_comb(mixes, scale, base, hc)
-    cur = (ops.hc_pre if net.fuses("DSV4_HC_PRE") else weighted_sum)(streams, pre)
-    return Site(cur, streams, post, comb, net.fuses("DSV4_HC_POST"))
+    return Site(ops.hc_pre(streams, pre), streams, post, ops.hc_comb(mixes, scale, base, hc), net.fuses("DSV4_HC_POST"))
 
 
 def _dealt(cur: Node, streams: Node, post: Node, comb: Node) -> Node:

@@ -28,16 +28,11 @@ def _moved(name: str, placement: Placement) -> bool:
 
 
 def given_up(graph_without: Callable[[frozenset[str]], Graph], placement: Placement, machine: Machine) -> frozenset[str]:
-    """The operations that are taken in single steps instead; `graph_without` builds the graph that is tried, without some of them.
-
-    Raises KeyError where the steps of one are not known here.
-    """
+    """The operations that are taken in single steps instead; `graph_without` builds the graph that is tried, without some of them."""
     gone: frozenset[str] = frozenset()
     straying = _straying(graph_without(gone), placement, machine)
     for op in OPS:
         if op in straying:
-            if op == "DSV4_HC_COMB":
-                raise KeyError("residual streams whose mixing matrix is computed step by step")
             gone |= {op}
             straying = _straying(graph_without(gone), placement, machine)
     return gone
