@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from tonnage.engines.llamacpp.compute.constants import SPARSE
 from tonnage.engines.llamacpp.placement import HOST, Placement
 from tonnage.engines.llamacpp.settings import UNPROVEN_BACKENDS, Settings, context_of
 from tonnage.model.types import Attention, Model, Recurrent, Tensor
@@ -59,8 +58,6 @@ def _caches(model: Model, settings: Settings) -> Iterator[str]:
     growing = sum(not isinstance(m, Recurrent) and not (isinstance(m, Attention) and (m.window or m.kv_layer is not None)) for m in mixers)
     if growing < len(mixers):
         yield f"Only {growing} of {len(mixers)} layers have a cache that grows with the context."
-    if model.architecture in SPARSE:
-        yield "Sparse attention: the compute buffer is known to a wide band only."
     if settings.swa_full and not any(isinstance(m, Attention) and m.window for m in mixers):
         yield "swa_full changes nothing: the model has no sliding-window layers."
 

@@ -86,7 +86,10 @@ def _outer_streams(config: Config) -> list[Tensor]:
 
 
 def _stream_hparams(config: Config) -> dict[str, Any]:
-    return {"hyper_connection__count": config["hc_mult"]} if "hc_mult" in config else {}
+    if "hc_mult" not in config:
+        return {}
+    bound = config.get("swiglu_limit") or 0.0
+    return {"hyper_connection__count": config["hc_mult"], "swiglu_clamp_exp": [bound] * config.n_layer if bound else None}
 
 
 # --- layers ---------------------------------------------------------------------------------------

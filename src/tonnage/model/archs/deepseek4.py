@@ -11,6 +11,8 @@ INDEXED_RATIO = 4
 
 def convert(config: Config) -> Checkpoint:
     """Config -> GGUF, as conversion/deepseek.py does it (DeepseekV4Model), which drops multi-token prediction."""
+    bound = config.get("swiglu_limit")
+    bounds = None if bound is None else [bound] * config.n_layer
     hparams = parts.base_hparams(
         config,
         attention__q_lora_rank=config["q_lora_rank"],
@@ -23,6 +25,8 @@ def convert(config: Config) -> Checkpoint:
         attention__compress_ratios=config["compress_ratios"],
         expert_feed_forward_length=config.n_ff_exp,
         expert_shared_count=config.n_expert_shared,
+        swiglu_clamp_exp=bounds,
+        swiglu_clamp_shexp=bounds,
         hyper_connection__count=config["hc_mult"],
         hash_layer_count=config["num_hash_layers"],
         embedding_length_out=config.n_embd * config["hc_mult"],

@@ -33,8 +33,11 @@ def _shape(config: Config, n_nextn: int) -> kda.Kda:
 
 
 def _own_hparams(config: Config) -> dict[str, Any]:
-    types = config.get("indexer_types")
+    types, bound = config.get("indexer_types"), config.get("swiglu_limit")
+    bounds = None if bound is None else [bound] * (config.n_layer + int(config.get("n_nextn", 0)))
     return {
+        "swiglu_clamp_exp": bounds,
+        "swiglu_clamp_shexp": bounds,
         "attention__indexer__kpool": config["index_kpool"],
         "attention__indexer__kpool_select_tail": config.get("index_kpool_always_select_tail", True),
         "attention__indexer__types": [t == "full" for t in types] if types else None,

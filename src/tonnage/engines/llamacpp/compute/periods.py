@@ -7,6 +7,7 @@ further rounds add nothing to the peak. tests/engines/llamacpp hold the short cu
 from collections.abc import Hashable, Sequence
 from functools import lru_cache
 
+from tonnage.engines.llamacpp.compute.constants import SPARSE
 from tonnage.engines.llamacpp.placement import Placement
 from tonnage.engines.llamacpp.same import Same, by_block
 from tonnage.model.hparams import Hparams
@@ -29,8 +30,13 @@ _TYPED = ("ffn_gate", "ffn_up")
 
 
 def needed_blocks(model: Model, tensors: tuple[Tensor, ...], placement: Placement) -> tuple[int, ...]:
-    """The blocks of the trunk to walk: all of them where the placement differs from block to block."""
+    """The blocks of the trunk to walk: all of them where the placement differs from block to block, or every block counts.
+
+    Sparse attention makes constants in each block; the engine allocates all of them before the first operation.
+    """
     trunk = len(model.layers) - model.n_nextn
+    if model.architecture in SPARSE:
+        return tuple(range(trunk))
     if placement.overrides or len(set(placement.layers)) > 1 or not placement.kv_offload:
         return tuple(range(trunk))
     return _shortened(model, Same(tensors))

@@ -5,6 +5,7 @@ Source: sched_reserve, resolve_fused_ops in src/llama-context.cpp of build 11434
 
 from collections.abc import Callable, Iterator
 
+from tonnage.engines.llamacpp.compute import streams
 from tonnage.engines.llamacpp.compute.backends import flash_supported
 from tonnage.engines.llamacpp.compute.graph import Graph, Node
 from tonnage.engines.llamacpp.compute.net import ALL_FUSED, AUTOREGRESSIVE, CHUNKED, Batch, Net
@@ -37,10 +38,11 @@ class Reserve:
     placement: Placement
     blocks: tuple[int, ...] | None = None
     fused: frozenset[int] = ALL_FUSED
+    given_up: frozenset[str] = frozenset()
 
     def net(self, batch: Batch | None = None) -> Net:
         """The start of a graph: for the largest batch, if no other is given."""
-        return Net(self.model, self.tensors, self.settings, self.placement, self.blocks, batch, self.fused)
+        return Net(self.model, self.tensors, self.settings, self.placement, self.blocks, batch, self.fused, self.given_up)
 
     def graph(self, batch: Batch | None = None) -> Graph:
         """A whole graph."""
@@ -52,11 +54,14 @@ def reserved(
 ) -> Iterator[Graph]:
     """One graph, or two: every buffer becomes as large as the larger of them needs it.
 
-    Raises RefusedError where flash attention is given up although values are quantised.
+    Raises RefusedError where flash attention is given up although values are quantised, KeyError where the
+    engine would build a graph that is not known here.
     """
     reserve = Reserve(build, model, tensors, settings, placement, blocks)
     if _may_stray(reserve):
         reserve = _with_delta_nets_resolved(_with_flash_resolved(reserve))
+    if streams.may_stray(model, tensors, placement):
+        reserve = _with_streams_resolved(reserve)
     graph = reserve.graph()
     if placement.devices and settings.flash_auto and reserve.settings.flash_attn and not all(map(_has_kernel, graph.nodes)):
         reserve = _without_flash(reserve)
@@ -122,6 +127,13 @@ def _with_delta_nets_resolved(reserve: Reserve) -> Reserve:
         if _strays(reserve, graph, net.delta_nets):
             reserve = replace(reserve, fused=reserve.fused - {per_sequence})
     return reserve
+
+
+def _with_streams_resolved(reserve: Reserve) -> Reserve:
+    """Fused operations on residual streams given up where one would leave its layer's device."""
+    probe, batch = replace(reserve, blocks=None), _probe(reserve.settings, AUTOREGRESSIVE)
+    machine = Machine(reserve.placement.devices, reserve.settings.op_offload)
+    return replace(reserve, given_up=streams.given_up(lambda gone: replace(probe, given_up=gone).graph(batch), reserve.placement, machine))
 
 
 def _probe(settings: Settings, per_sequence: int) -> Batch:
