@@ -14,6 +14,7 @@ from tonnage.engines.llamacpp.fit.shares import ATTENTION_UP, Share, flags_of
 from tonnage.engines.llamacpp.fit.whole import quotient, step_towards, uint32
 from tonnage.errors import QuestionError
 from tonnage.frozen import replace
+from tonnage.model import catalogue
 from tonnage.model.types import Attached, Tensor
 from tonnage.question import Question, from_dict
 from tonnage.units import GIB, MIB
@@ -207,6 +208,30 @@ def test_the_steps_tell_what_was_tried() -> None:
 
     assert "as asked, 32,768 tokens: 8,647 of 6,706 MiB" == chosen.steps[0]
     assert "CUDA0 25 layers: 6,661 of 6,706 MiB" in chosen.steps
+
+
+@pytest.mark.parametrize("given", [{}, {"speculative": "mtp"}], ids=["plain", "drafting"])
+def test_one_gpu_takes_what_fit_measured(given: dict[str, Any]) -> None:
+    """A block of prediction is loaded, placed and counted with the model where it drafts, and --fit then counts all layers."""
+    model = llama_cases.model("glm4.5-air")
+    question = from_dict({"model": "glm4.5-air", "slots": 1, "device": ["cuda:48480MiB-free"], **given})
+    chosen = fit(question, model, [48_480 * MIB])
+    gpu = answer(question_of(chosen, question), model).devices[0]
+
+    assert len(model.layers) + bool(given) == chosen.gpu_layers
+    assert (gpu.total_bytes,) == chosen.used_bytes
+
+
+def test_devices_filled_earlier_may_be_overrun() -> None:
+    """Three blocks of prediction shift layers against patterns: filling the next device gives experts back to the one before."""
+    model = catalogue.model("stepfun-ai/Step-3.5-Flash")
+    free = [40 * GIB, 24 * GIB]
+    chosen = fit(from_dict({"model": model.name}), model, free)
+
+    assert 3 == model.n_nextn
+    assert (True, len(model.layers) - 3 + 1) == (chosen.success, chosen.gpu_layers)
+    assert chosen.used_bytes is not None
+    assert chosen.used_bytes[0] > free[0]
 
 
 # --- its numbers ------------------------------------------------------------------------------------------
