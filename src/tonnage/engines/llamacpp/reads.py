@@ -1,0 +1,106 @@
+"""What one generated token reads, and from where: the bytes that decoding speed follows.
+
+A token reads every weight once, but of the experts only those that it is sent to, and of a table that is looked
+up by row next to nothing; and the cache of all tokens before it, as far as each layer sees them.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from tonnage.engines.llamacpp.placement import Placement
+from tonnage.engines.llamacpp.settings import Settings
+from tonnage.engines.llamacpp.weights import HOST_TENSORS, homes
+from tonnage.model.types import Attention, Compressed, Experts, Latent, Mixer, Model, Recurrent, Tensor
+from tonnage.quant.types import row_bytes
+
+
+class Reads(NamedTuple):
+    """Bytes that one token reads on one device."""
+
+    dense: int = 0
+    """weights that every token passes, shared experts and the output among them"""
+    experts: int = 0
+    """routed experts, as many as one token is sent to"""
+    kv: int = 0
+    """keys and values of the tokens before it"""
+    state: int = 0
+    """recurrent state"""
+
+    @property
+    def total(self) -> int:
+        """All together."""
+        return self.dense + self.experts + self.kv + self.state
+
+
+def reads_by_device(model: Model, tensors: tuple[Tensor, ...], settings: Settings, placement: Placement, depth: int) -> dict[int, Reads]:
+    """Bytes per token on every device (host: -1), with `depth` tokens of one sequence in the cache."""
+    total: dict[int, Reads] = {}
+
+    def add(device: int, **more: int) -> None:
+        was = total.get(device, Reads())
+        total[device] = was._replace(**{name: getattr(was, name) + nbytes for name, nbytes in more.items()})
+
+    for tensor, device in _read(model, tensors, placement):
+        add(device, **{"experts" if is_expert(tensor) else "dense": read_of(model, tensor)})
+    for i, layer in enumerate(model.layers):
+        if not layer.nextn:
+            kv = sum(cache_read(mixer, settings, depth, _top_k(model)) for mixer in layer.mixers)
+            state = sum(4 * (m.conv_elements + m.state_elements) for m in layer.mixers if isinstance(m, Recurrent))
+            add(placement.cache_device(i), kv=kv, state=state)
+    return total
+
+
+def _read(model: Model, tensors: tuple[Tensor, ...], placement: Placement) -> Iterator[tuple[Tensor, int]]:
+    """Every tensor where it is read: of a tied embedding the copy that serves as output."""
+    tied = not any(tensor.name == "output.weight" for tensor in tensors)
+    for tensor, device in homes(model, tensors, placement, False):
+        if not tensor.name.startswith(HOST_TENSORS):
+            yield tensor, device
+    if tied:
+        yield from ((tensor, placement.output) for tensor in tensors if tensor.name == "token_embd.weight")
+
+
+def is_expert(tensor: Tensor) -> bool:
+    """Whether a tensor holds the routed experts of a block."""
+    return "exps" in tensor.name
+
+
+def read_of(model: Model, tensor: Tensor) -> int:
+    """Bytes of a tensor that one token reads: of the experts those that it is sent to."""
+    if not is_expert(tensor) or tensor.block is None:
+        return tensor.nbytes
+    ffn = model.layers[tensor.block].ffn
+    return tensor.nbytes * ffn.used // ffn.count if isinstance(ffn, Experts) else tensor.nbytes
+
+
+def cache_read(mixer: Mixer, settings: Settings, depth: int, top_k: int = 0) -> int:
+    """Bytes of keys and values that one token reads in one block.
+
+    A window is read as far as it reaches; sparse attention reads its indexer's keys and the chosen tokens alone.
+    """
+    if isinstance(mixer, Recurrent):
+        return 0
+    if isinstance(mixer, Compressed):
+        return _compressed_read(mixer, settings, depth)
+    index = row_bytes(settings.type_k, mixer.indexer.k_width) * depth if mixer.indexer else 0
+    seen = min(depth, top_k) if mixer.indexer and top_k else depth
+    if isinstance(mixer, Latent):
+        return index + row_bytes(settings.type_k, mixer.width) * seen
+    seen = min(seen, mixer.window) if mixer.window else seen
+    return index + seen * _row(mixer, settings)
+
+
+def _row(mixer: Attention, settings: Settings) -> int:
+    return row_bytes(settings.type_k, mixer.k_dim * mixer.kv_heads) + row_bytes(settings.type_v, mixer.v_dim * mixer.kv_heads)
+
+
+def _compressed_read(mixer: Compressed, settings: Settings, depth: int) -> int:
+    """DeepSeek V4: its window, and one entry for so many tokens."""
+    tokens = min(depth, mixer.window) + (depth // mixer.ratio if mixer.ratio else 0)
+    index = row_bytes(settings.type_k, mixer.index_dim) * (depth // mixer.ratio) if mixer.ratio and mixer.index_dim else 0
+    return row_bytes(settings.type_k, mixer.head_dim) * tokens + index
+
+
+def _top_k(model: Model) -> int:
+    """Tokens that sparse attention chooses; 0 where the metadata do not say."""
+    return int(model.hparams.get("attention.indexer.top_k") or 0)
