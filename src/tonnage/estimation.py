@@ -30,7 +30,7 @@ def estimate(question: Question, model: Model, attached: Attached = NOTHING) -> 
     found: Estimate = import_module(engine_of(question)).answer(question, model, attached)
     if found.verdict is not None:
         return found
-    return replace(found, verdict=judge(found.devices, int(found.question.get("margin") or 0)))
+    return replace(found, verdict=judge(found.devices, int(found.question.get("margin") or 0), str(found.question.get("os"))))
 
 
 def explain(question: Question, model: Model, part: str) -> Explanation:

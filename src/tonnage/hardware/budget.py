@@ -57,9 +57,15 @@ def budgets_of(question: Question) -> tuple[Budget, ...]:
     devices = find_all(question.device or ())
     taken = _taken(question.in_use or (), len(devices))
     return tuple(
-        budget(device, System(question.os or "linux", bool(question.display) and i == 0, _limit(question.wired_limit)), nbytes)
+        budget(device, System(os_of(question), bool(question.display) and i == 0, _limit(question.wired_limit)), nbytes)
         for i, (device, nbytes) in enumerate(zip(devices, taken, strict=True))
     )
+
+
+def os_of(question: Question) -> str:
+    """The operating system: as asked; else macOS for Apple's machines, Linux for all others."""
+    apple = question.os is None and question.device and all(device.vendor == "Apple" for device in find_all(question.device))
+    return question.os or ("macos" if apple else "linux")
 
 
 def backend_of(question: Question) -> str:

@@ -57,13 +57,14 @@ def find(text: str) -> tuple[Device, ...]:
     `4090`, `2x RTX 3090`, `rtx4090 x2`, `m4 max 128`; a size `24GB`; exact free memory `cuda:23990MiB-free`;
     or fields, alone or behind a name: `RTX 4090,memory=48GB`, `name=lab card,memory=24GB,bandwidth=900,backend=cuda`.
     """
-    count, body = _counted(text.strip())
+    count, body = counted(text.strip())
     if not 1 <= count <= _MOST:
         raise QuestionError(f"device={text!r}: from 1 to {_MOST:,} of a kind")
     return (_one(body, text),) * count
 
 
-def _counted(text: str) -> tuple[int, str]:
+def counted(text: str) -> tuple[int, str]:
+    """`2x NAME` and `NAME x2` taken apart."""
     before = re.fullmatch(_BEFORE, text)
     after = None if "=" in text else re.fullmatch(_AFTER, text)
     if before and not (after and int(before[1][:6]) > _MOST):  # in `4090 x 2` the name comes first

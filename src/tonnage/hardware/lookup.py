@@ -15,6 +15,8 @@ _TOKEN = r"\d+gb|[a-z]\d+[a-z]?(?![a-z])|\d+[a-z](?![a-z0-9])|\d+|[a-z]+"
 _PLAIN = frozenset(re.split(" ", "nvidia geforce rtx gtx amd radeon rx intel arc apple tesla quadro instinct core ryzen ai"))
 """words that tell no device from another of its maker"""
 _MAKER = r"(?i)^(?:nvidia |geforce |amd |intel )*(?:rtx|gtx|radeon rx|radeon|apple|instinct|tesla|quadro)? *"
+_TELLING = 2
+"""letters up to which a word tells too little to name a device by it"""
 _SHOWN = 8
 
 
@@ -82,7 +84,7 @@ def choose(text: str, devices: Sequence[Device]) -> Device:
 
 def _nearest(text: str, devices: Sequence[Device]) -> tuple[str, ...]:
     """Names that share the most words with `text`, else those that look like it."""
-    said = set(tokens(text)) - _PLAIN
+    said = {word for word in tokens(text) if word not in _PLAIN and len(word) > _TELLING}
     shared = [(len(said & _known(device)), device.name) for device in devices]
     best = max((count for count, _ in shared), default=0)
     if best and len(close := [name for count, name in shared if count == best]) <= _SHOWN:

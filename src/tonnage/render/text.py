@@ -66,10 +66,15 @@ def _titled(estimate: Estimate) -> Iterator[tuple[str, DeviceAnswer]]:
 
 def _device(title: str, device: DeviceAnswer, style: Style) -> Iterator[str]:
     held = device.kind == "host"
+    if len(title) > _NAME + 2:
+        yield _paint(title, _BOLD, style)
+        title = ""
     head = f"{title:<{_NAME + 2}} {'GiB':>9} {'GB':>9}  {'basis':<{_BASIS}} {'error':<{_ERROR}} {'held' if held else ''}"
     yield _paint(head.rstrip(), _BOLD, style)
+    drawn = style.bars and device.usable_bytes is not None
     for part in device.parts:
-        yield f"  {_row(part, held)}"
+        glyph, colour = _BLOCKS.get(part.part, _OTHER)
+        yield (f"{_paint(glyph, colour, style)} " if drawn else "  ") + _row(part, held)
     total = device.total_bytes
     yield _paint(f"  {'total':<{_NAME}} {numbers.gib(total):>9} {numbers.gb(total):>9}", _BOLD, style) + _reserved(device)
     yield from _against(device, style)
@@ -93,9 +98,13 @@ def _against(device: DeviceAnswer, style: Style) -> Iterator[str]:
         return
     free = device.free_bytes or 0
     left = f"{numbers.gib(free)} GiB free" if free >= 0 else f"{numbers.gib(-free)} GiB short"
-    yield f"  {numbers.gib(device.total_bytes)} of {numbers.gib(device.usable_bytes)} GiB, {left}"
+    usable = f"{numbers.gib(device.usable_bytes)} GiB{' usable' if device.deductions else ''}"
+    yield f"  {numbers.gib(device.total_bytes)} of {usable}, {left}"
     if style.bars:
         yield f"  {bar(device, style)}"
+    if device.deductions and device.capacity_bytes is not None:
+        less = ", ".join(f"{numbers.gib(row.bytes)} {row.what}" for row in device.deductions)
+        yield from _wrapped(f"{numbers.gib(device.capacity_bytes)} GiB less {less}", style, first="  ", rest="    ", paint=_DIM)
 
 
 def bar(device: DeviceAnswer, style: Style) -> str:
