@@ -56,7 +56,7 @@ ANSWERED = [
     (["estimate", SMALL, "-d", "1GB"], 1, "too big:"),
     (["estimate", SMALL, "-d", "2x RTX 3090"], 0, "24.00 GiB less 0.44 CUDA's reserve"),
     (["estimate", SMALL, "-d", "1GB", "--os", "windows"], 1, "spills:"),
-    (["estimate", SMALL, "-d", "24GB", "--ram", "0.15GB"], 1, "pages:"),
+    (["estimate", SMALL, "-d", "24GB", "--ram", "0.1GB"], 1, "pages:"),
     (["estimate", SMALL, "-d", "m4 max 128", "--os", "macos15"], 0, "32.00 above Metal's limit"),
     (["estimate", SMALL, "-d", "H100"], 0, "the same words may mean"),
     (["explain", SMALL, "runtime"], 0, "median 560 MiB"),

@@ -35,6 +35,18 @@ def _of_row(row: dict[str, Any]) -> Device:
     return Device(**{**row, "aliases": tuple(row["aliases"]), "backends": OF_VENDOR.get(row["vendor"], ())})
 
 
+def _near(text: str) -> tuple[Device, ...]:
+    """The devices that `text` may mean, without making the others; all of them where it means none."""
+    from tonnage.hardware.lookup import line, may_mean, tokens
+
+    table = data.load_json("devices.json")
+    at = {name: i for i, name in enumerate(table["columns"])}
+    where = [at[name] for name in ("vendor", "name", "series", "aliases", "memory_bytes")]
+    said = tokens(text)
+    found = tuple(_of_row(dict(zip(at, row, strict=True))) for row in table["rows"] if said and may_mean(said, line(*(row[i] for i in where))))
+    return found or catalogue()
+
+
 def search(words: str = "") -> tuple[Device, ...]:
     """The devices of the catalogue that answer to every word."""
     from tonnage.hardware.lookup import matching
@@ -91,7 +103,11 @@ def _named(body: str, text: str) -> Device:
 
     if not any(character.isalnum() for character in body) or re.search(r"(?i)-free$", body) or re.fullmatch(r"(?i)[0-9.]+\s*[kmgt]?i?b", body):
         raise QuestionError(f"device={text!r}: must be a name such as RTX 4090, a size such as 24GB, or free memory such as cuda:23990MiB-free")
-    found = choose(body, catalogue())
+    near = _near(body)
+    try:
+        found = choose(body, near)
+    except QuestionError:
+        found = choose(body, catalogue())  # for the nearest names of all
     if found.kind == "host":
         raise QuestionError(f"device={text!r} is host memory: say it with --ram, as in 64GB DDR5-6000 x2")
     if found.memory_bytes is None:

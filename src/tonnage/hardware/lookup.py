@@ -31,9 +31,21 @@ def _gib(device: Device) -> str:
     return str(round(device.memory_bytes / GIB)) if device.memory_bytes else ""
 
 
+def line(vendor: str, name: str, series: str, aliases: Iterable[str], memory_bytes: int | None) -> str:
+    """All that a device may be called, in one line."""
+    family = "geforce laptop mobile" if "Laptop" in name else series
+    size = f"{round(memory_bytes / GIB)} {round(memory_bytes / GIB)}gb" if memory_bytes else ""
+    return f"{vendor} {name} {' '.join(aliases)} {family} {size}".lower()
+
+
+def may_mean(said: Iterable[str], line: str) -> bool:
+    """Whether every word stands somewhere in the line: what `matching` looks at more closely."""
+    joined = _joined(line)
+    return all(word in line or word in joined for word in said)
+
+
 def _words(device: Device) -> str:
-    family = " geforce laptop mobile" if "Laptop" in device.name else f" {device.series}"
-    return f"{device.vendor} {device.name} {' '.join(device.aliases)}{family} {_gib(device)} {_gib(device)}gb".lower()
+    return line(device.vendor, device.name, device.series, device.aliases, device.memory_bytes)
 
 
 def _joined(line: str) -> str:
@@ -58,8 +70,7 @@ def matching(text: str, devices: Iterable[Device]) -> list[Device]:
     said = tokens(text)
     if not said:
         return []
-    near = [device for device in devices if all(word in (line := _words(device)) or word in _joined(line) for word in said)]
-    return [device for device in near if _known(device).issuperset(said)]
+    return [device for device in devices if may_mean(said, _words(device)) and _known(device).issuperset(said)]
 
 
 def choose(text: str, devices: Sequence[Device]) -> Device:
