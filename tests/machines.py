@@ -81,6 +81,19 @@ class Nvml:
         """Not told in a container."""
         raise NVMLError("Not Supported")
 
+    def nvmlDeviceGetMaxClockInfo(self, handle, clock):
+        """MHz of the memory, as an RTX 5090 has it."""
+        assert clock == 2
+        return 14001
+
+    def nvmlDeviceGetMemoryBusWidth(self, handle):
+        """Bits."""
+        return 512
+
+    def nvmlDeviceGetMigMode(self, handle):
+        """Now, and after a restart."""
+        return (int("MIG" in handle[0]), 0)
+
     def nvmlDeviceGetDisplayActive(self, handle):
         """None."""
         return 0
@@ -105,6 +118,7 @@ SMI = probe(
 )
 GB10 = probe(files=LINUX, modules={"pynvml": Nvml(("NVIDIA GB10", None, None, {}))})
 UNKNOWN_CARD = probe(files=LINUX, modules={"pynvml": Nvml(("NVIDIA RTX 9999", 65536, 65000, {}))})
+MIG = probe(files=LINUX, modules={"pynvml": Nvml(("NVIDIA H100 80GB HBM3 MIG", 81559, 80000, {}))})
 DEAD_DRIVER = probe(files=LINUX, commands={"nvidia-smi": Ran(9, SMI_DEAD)})
 DEAD_NVML = probe(files=LINUX, modules={"pynvml": Nvml(error=NVMLError("Driver/library version mismatch"))})
 NO_LIBRARY = probe(files=LINUX, modules={"pynvml": Nvml(error=NVMLError_LibraryNotFound("NVML Shared Library Not Found"))})

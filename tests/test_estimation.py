@@ -125,6 +125,8 @@ def test_unified_memory_is_counted_once():
     answer = estimate(Question(model="qwen3-0.6b", device=("m4 max 64",)), catalogue.model("qwen3-0.6b"))
     gpu_, host_ = answer.devices
     assert (64 - 4) * GIB - gpu_.total_bytes == host_.usable_bytes
+    gpu_, host_ = estimate(Question(model="qwen3-0.6b", device=("DGX Spark",)), catalogue.model("qwen3-0.6b")).devices
+    assert gpu_.usable_bytes - gpu_.total_bytes == host_.usable_bytes
 
 
 def test_layers_are_split_by_what_the_driver_tells():

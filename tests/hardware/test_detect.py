@@ -45,6 +45,7 @@ NOTES = [
     ("a dead NVML", machines.DEAD_NVML, "driver does not answer: Driver/library version mismatch"),
     ("a container without devices", machines.CONTAINER, "a container needs --gpus all"),
     ("a container's memory", machines.CONTAINER, "limited by a container"),
+    ("MIG", machines.MIG, "MIG is on"),
     ("no GPU", machines.probe(files=machines.LINUX), "No GPU was found"),
     ("no memory told", machines.probe(), "Host memory cannot be told"),
     ("unlike cards", machines.SMI, "fastest first"),
@@ -108,6 +109,7 @@ def test_what_is_known_of_a_card_is_kept():
     known, unknown = (find(description(detect(probe).gpus[0]))[0] for probe in (machines.NVML, machines.UNKNOWN_CARD))
     assert ("RTX 3090", 936_000_000_000, 24118 * MIB) == (known.name, known.bandwidth, known.free_bytes)
     assert ("NVIDIA RTX 9999", "cuda", 64 * GIB, 65000 * MIB) == (unknown.name, unknown.backend, unknown.memory_bytes, unknown.free_bytes)
+    assert 1_792_128_000_000 == unknown.bandwidth
 
 
 def test_no_gpu_is_answered_for_the_cpu():

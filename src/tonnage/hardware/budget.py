@@ -38,6 +38,7 @@ class System:
 
 
 LINUX = System()
+OTHERS = "in use by others"
 Rows = Iterator[Deduction]
 
 
@@ -50,6 +51,15 @@ def budget(device: Device, system: System = LINUX, in_use: int = 0) -> Budget:
     usable = max(capacity - sum(row.bytes for row in rows), 0)
     free = max(usable - _context(device), 0) if device.free_bytes is None else usable
     return Budget(device, device.memory_bytes, usable, free, tuple(rows))
+
+
+def host_share(unified: Budget) -> Budget:
+    """What the host has of a unified memory, before the GPU takes any: CUDA maps all that the system leaves, others a share of it."""
+    memory = unified.device.memory_bytes or 0
+    kept = unified.deductions if unified.backend == "cuda" else tuple(row for row in unified.deductions if row.what == OTHERS)
+    kept = kept if unified.backend == "cuda" else (*kept, Deduction("the system itself", min(SYSTEM, memory // 8), "assumed"))
+    left = max(memory - sum(row.bytes for row in kept), 0)
+    return Budget(Device(name="host", kind="host"), memory, left, left, kept)
 
 
 def budgets_of(question: Question) -> tuple[Budget, ...]:
@@ -115,7 +125,7 @@ def _kept(device: Device, system: System) -> Rows:
 
 
 def _others(in_use: int) -> Rows:
-    yield Deduction("in use by others", in_use, "given", "in_use")
+    yield Deduction(OTHERS, in_use, "given", "in_use")
 
 
 def _card(device: Device, system: System) -> Rows:

@@ -12,6 +12,10 @@ from tonnage.hardware.types import Device
 from tonnage.units import GIB, MIB
 
 _FIELDS = ("index", "uuid", "name", "memory.total", "memory.free", "display_active", "driver_version", "compute_cap")
+_FORM = "--format=csv,noheader,nounits"
+_MEMORY_CLOCK = 2
+"""NVML_CLOCK_MEM"""
+_PROGRAMS = ("nvidia-smi", "/usr/lib/wsl/lib/nvidia-smi")
 _PROCESSES = ("gpu_uuid", "pid", "process_name", "used_memory")
 
 
@@ -61,7 +65,7 @@ def _by_nvml(probe: Probe, ram: tuple[int | None, int | None], notes: list[str])
         return None
     try:
         driver = _text(nvml.nvmlSystemGetDriverVersion())
-        return tuple(_nvml_one(nvml, probe, ram, nvml.nvmlDeviceGetHandleByIndex(i), driver) for i in range(nvml.nvmlDeviceGetCount()))
+        return tuple(_nvml_one(nvml, probe, ram, nvml.nvmlDeviceGetHandleByIndex(i), driver, notes) for i in range(nvml.nvmlDeviceGetCount()))
     except nvml.NVMLError as error:
         notes.append(f"NVIDIA's driver does not answer: {error}.")
         return ()
@@ -69,11 +73,13 @@ def _by_nvml(probe: Probe, ram: tuple[int | None, int | None], notes: list[str])
         nvml.nvmlShutdown()
 
 
-def _nvml_one(nvml: Any, probe: Probe, ram: tuple[int | None, int | None], handle: Any, driver: str) -> Found:
+def _nvml_one(nvml: Any, probe: Probe, ram: tuple[int | None, int | None], handle: Any, driver: str, notes: list[str]) -> Found:
     total, free = _nvml_memory(nvml, handle)
+    if next(iter(_asked(nvml, "nvmlDeviceGetMigMode", handle, (0, 0)))):
+        notes.append("MIG is on: a program sees its instance, not the whole card.")
     holders = [*_asked(nvml, "nvmlDeviceGetComputeRunningProcesses", handle, ()), *_asked(nvml, "nvmlDeviceGetGraphicsRunningProcesses", handle, ())]
     by_pid = {process.pid: process.usedGpuMemory for process in holders}
-    return _found(
+    found = _found(
         _text(nvml.nvmlDeviceGetName(handle)),
         total,
         free,
@@ -83,6 +89,14 @@ def _nvml_one(nvml: Any, probe: Probe, ram: tuple[int | None, int | None], handl
         source="NVML",
         driver=driver,
     )
+    bandwidth = found.device.bandwidth or _bandwidth(nvml, handle)
+    return replace(found, device=replace(found.device, bandwidth=bandwidth))
+
+
+def _bandwidth(nvml: Any, handle: Any) -> int | None:
+    """Bytes per second: two transfers a clock over the whole bus."""
+    megahertz = _asked(nvml, "nvmlDeviceGetMaxClockInfo", handle, 0, _MEMORY_CLOCK)
+    return 2 * megahertz * 1_000_000 * _asked(nvml, "nvmlDeviceGetMemoryBusWidth", handle, 0) // 8 or None
 
 
 def _nvml_memory(nvml: Any, handle: Any) -> tuple[int | None, int | None]:
@@ -95,9 +109,11 @@ def _nvml_memory(nvml: Any, handle: Any) -> tuple[int | None, int | None]:
     return int(found.total), int(found.free)
 
 
-def _asked(nvml: Any, name: str, handle: Any, otherwise: Any) -> Any:
+def _asked(nvml: Any, name: str, handle: Any, otherwise: Any, *more: Any) -> Any:
+    """What NVML answers; `otherwise` where card, driver or package cannot."""
+    ask = getattr(nvml, name, None)
     try:
-        return getattr(nvml, name)(handle)
+        return otherwise if ask is None else ask(handle, *more)
     except nvml.NVMLError:
         return otherwise
 
@@ -114,7 +130,8 @@ def _process(probe: Probe, pid: int) -> str:
 
 
 def _by_smi(probe: Probe, ram: tuple[int | None, int | None], notes: list[str]) -> tuple[Found, ...]:
-    ran = probe.run(("nvidia-smi", f"--query-gpu={','.join(_FIELDS)}", "--format=csv,noheader,nounits"))
+    told = ((program, probe.run((program, f"--query-gpu={','.join(_FIELDS)}", _FORM))) for program in _PROGRAMS)
+    program, ran = next(((program, ran) for program, ran in told if ran), ("", None))
     if ran is None:
         return ()
     rows = [row for row in csv.reader(ran.out.splitlines(), skipinitialspace=True) if len(row) == len(_FIELDS)]
@@ -122,8 +139,8 @@ def _by_smi(probe: Probe, ram: tuple[int | None, int | None], notes: list[str]) 
         first = next(iter(ran.out.strip().splitlines()), "it gives no output")
         notes.append(f"nvidia-smi does not answer: {first[:160]}")
         return ()
-    holders = _smi_holders(probe)
-    told = [dict(zip(_FIELDS, row, strict=True)) for row in rows]
+    holders = _smi_holders(probe, program)
+    cards = [dict(zip(_FIELDS, row, strict=True)) for row in rows]
     return tuple(
         _found(
             row["name"],
@@ -135,12 +152,12 @@ def _by_smi(probe: Probe, ram: tuple[int | None, int | None], notes: list[str]) 
             source="nvidia-smi",
             driver=row["driver_version"],
         )
-        for row in told
+        for row in cards
     )
 
 
-def _smi_holders(probe: Probe) -> list[tuple[str, Holder]]:
-    ran = probe.run(("nvidia-smi", f"--query-compute-apps={','.join(_PROCESSES)}", "--format=csv,noheader,nounits"))
+def _smi_holders(probe: Probe, program: str) -> list[tuple[str, Holder]]:
+    ran = probe.run((program, f"--query-compute-apps={','.join(_PROCESSES)}", _FORM))
     rows = csv.reader(ran.out.splitlines(), skipinitialspace=True) if ran and not ran.code else ()
     return [(row[0], Holder(int(row[1]), row[2], _mib(row[3]))) for row in rows if len(row) == len(_PROCESSES) and row[1].isdecimal()]
 

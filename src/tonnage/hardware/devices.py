@@ -168,6 +168,6 @@ def describe(device: Device) -> str:
     fields = [f"name={device.name.replace(',', ';')}", *(f"{key}={value}" for key in ("vendor", "kind") if (value := getattr(device, key)))]
     fields += [f"{key}={value}B" for key in ("memory", "driver", "free") if (value := getattr(device, _FIELDS[key]))]
     if device.bandwidth:
-        fields.append(f"bandwidth={device.bandwidth / 1e9:g}")
+        fields.append(f"bandwidth={device.bandwidth / 1e9:.10g}")
     fields += [f"{key}={value:g}" for key in ("watts", "price") if (value := getattr(device, key))]
     return ",".join([*fields, *([f"backend={device.backend}"] if device.backend else [])])

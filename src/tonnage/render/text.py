@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from tonnage.answer import DeviceAnswer, Estimate, Explanation, Part, Verdict
 from tonnage.question import Question
 from tonnage.render import Style, numbers
-from tonnage.render.headline import headline, reserved_bytes, settings, totals
+from tonnage.render.headline import against, deductions, headline, reserved_bytes, settings, totals
 from tonnage.units import GIB
 
 _COLOURS = {"fits": "32", "tight": "33", "offload": "33", "spills": "31", "pages": "31", "too big": "31"}
@@ -96,15 +96,11 @@ def _against(device: DeviceAnswer, style: Style) -> Iterator[str]:
     """The device's memory, in words and as a bar."""
     if device.usable_bytes is None:
         return
-    free = device.free_bytes or 0
-    left = f"{numbers.gib(free)} GiB free" if free >= 0 else f"{numbers.gib(-free)} GiB short"
-    usable = f"{numbers.gib(device.usable_bytes)} GiB{' usable' if device.deductions else ''}"
-    yield f"  {numbers.gib(device.total_bytes)} of {usable}, {left}"
+    yield f"  {against(device)}"
     if style.bars:
         yield f"  {bar(device, style)}"
-    if device.deductions and device.capacity_bytes is not None:
-        less = ", ".join(f"{numbers.gib(row.bytes)} {row.what}" for row in device.deductions)
-        yield from _wrapped(f"{numbers.gib(device.capacity_bytes)} GiB less {less}", style, first="  ", rest="    ", paint=_DIM)
+    if device.deductions:
+        yield from _wrapped(deductions(device), style, first="  ", rest="    ", paint=_DIM)
 
 
 def bar(device: DeviceAnswer, style: Style) -> str:
