@@ -24,7 +24,8 @@ KINDS = {"soc": "unified", "igpu": "unified", "cpu-memory": "host"}
 TFLOPS = ("fp32", "fp16", "fp16_fast", "fp8", "fp4")
 COLUMNS = (
     "name", "vendor", "kind", "series", "memory_bytes", "driver_bytes", "driver_basis", "cuda_bytes", "ecc", "bandwidth", "tflops", "watts",
-    "pcie_gen", "pcie_lanes", "link", "link_bandwidth", "compute_capability", "arch", "cores", "year", "usual", "confidence", "source", "aliases", "note", "channels", "mt_s",
+    "pcie_gen", "pcie_lanes", "link", "link_bandwidth",
+    "compute_capability", "arch", "cores", "year", "usual", "confidence", "source", "aliases", "note", "channels", "mt_s",
 )  # fmt: skip
 
 
