@@ -32,7 +32,7 @@ def estimate(question: Question, model: Model, attached: Attached = NOTHING) -> 
         found = _between(found, *(estimate(question, bound, attached) for bound in model.between))
     if found.verdict is not None:
         return found
-    return replace(found, verdict=judge(found.devices, int(found.question.get("margin") or 0)))
+    return replace(found, verdict=judge(found.devices, int(found.question.get("margin") or 0), str(found.question.get("os"))))
 
 
 def _between(found: Estimate, least: Estimate, most: Estimate) -> Estimate:

@@ -35,7 +35,7 @@ class Opened(NamedTuple):
 
 def open_question(question: Question, access: "Access | None" = None) -> Opened:
     """Read the model that the question names, and what it names besides; `access` limits where from."""
-    question = with_named_quant(question)
+    question, notes = _on_this_machine(with_named_quant(question), access)
     try:
         found = _find(question.model, question.quant, access)
     except UnsupportedError:
@@ -45,7 +45,17 @@ def open_question(question: Question, access: "Access | None" = None) -> Opened:
     if found.holds_quant:
         # the file in that quant is read as it is stored, not predicted
         question = replace(question, model=found.name or question.model, quant=None)
-    return Opened(question, found.model, _attached(question, access))
+    attached = _attached(question, access)
+    return Opened(question, found.model, replace(attached, notes=notes) if notes else attached)
+
+
+def _on_this_machine(question: Question, access: "Access | None") -> tuple[Question, tuple[str, ...]]:
+    """The question with `this` and the user's own devices told in full."""
+    if not question.device and not question.device_file:
+        return question, ()
+    from tonnage import machine
+
+    return machine.resolve(question, files=access is None or access.files)
 
 
 def _bracketed(name: str, access: "Access | None") -> Model:

@@ -245,6 +245,8 @@ class Attached:
     projector: tuple[Tensor, ...] = ()
     adapters: tuple[tuple[Tensor, ...], ...] = ()
     draft: Model | None = None
+    notes: tuple[str, ...] = ()
+    """what was found out on the way to the question, one sentence each"""
 
 
 NOTHING = Attached()
