@@ -7,6 +7,7 @@ src/models/deepseek32.cpp, build 11434.
 from tonnage.engines.llamacpp.compute import ops
 from tonnage.engines.llamacpp.compute.attention import get_k, hadamard_size, k_cache, kq_mask, mha, store_k
 from tonnage.engines.llamacpp.compute.graph import Node
+from tonnage.engines.llamacpp.compute.mla import LatentInput
 from tonnage.engines.llamacpp.compute.net import Net
 from tonnage.frozen import dataclass
 
@@ -76,14 +77,16 @@ def sparse_mask(mask: Node, top: Node, zero_type: str = "f32") -> Node:
     return ops.add(shown, mask)
 
 
-def sparse_attn(net: Net, inputs: SparseInput, il: int, q: Node, k: Node, v: Node, top: Node, *, sinks: Node | None = None) -> Node:
-    """Store the latent keys and attend to the chosen tokens, without the projection."""
+def attend(
+    net: Net, inputs: SparseInput | LatentInput, il: int, q: Node, k: Node, v: Node, top: Node | None, *, sinks: Node | None = None
+) -> Node:
+    """Store the latent keys and attend to the chosen tokens, or to all without a choice; without the projection."""
     for node in (q, v, k):
         net.expand(node)
     row = k.ne[0]
     cache = k_cache(net, il, row)
     store_k(net, cache, k, inputs.k_idxs)
-    mask = sparse_mask(inputs.mask, top)
+    mask = inputs.mask if top is None else sparse_mask(inputs.mask, top)
     keys = get_k(cache, row, 1)
     values = ops.view_4d(keys, (v.ne[0], *keys.ne[1:]), keys.nb[1], keys.nb[2], keys.nb[3])
     return mha(net, q, keys, values, mask, sinks=sinks, v_mla=net.need(il, "attn_v_b"))

@@ -18,10 +18,11 @@ class Site:
     streams: Node
     post: Node
     comb: Node
+    fused: bool
 
     def close(self, cur: Node) -> Node:
         """The streams after the part put out `cur`."""
-        return ops.hc_post(cur, self.streams, self.post, self.comb)
+        return (ops.hc_post if self.fused else _dealt)(cur, self.streams, self.post, self.comb)
 
 
 def open_streams(net: Net, cur: Node) -> Node:
@@ -35,13 +36,33 @@ def stream_count(net: Net) -> int:
 
 
 def mixed(net: Net, streams: Node, il: int, name: str) -> Site:
-    """One input of all streams, for attention (`hc_attn`) or the feed-forward part (`hc_ffn`)."""
+    """One input of all streams, for attention (`hc_attn`) or the feed-forward part (`hc_ffn`).
+
+    Raises KeyError where the engine mixes step by step, which it does if weights of streams lie elsewhere than their layer.
+    """
+    if not (net.fuses("DSV4_HC_PRE") and net.fuses("DSV4_HC_COMB")):
+        raise KeyError("residual streams that are mixed step by step")
     hc = streams.ne[1]
     scale, base = net.need(il, f"{name}_scale"), net.need(il, f"{name}_base")
     mixes = mixing_values(streams, net.need(il, f"{name}_fn"))
     pre = ops.scale(gate(columns(mixes, hc, 0), ops.view_1d(scale, 1), ops.view_1d(base, hc)))
     post = ops.scale(gate(columns(mixes, hc, hc), ops.view_1d(scale, 1, 4), ops.view_1d(base, hc, 4 * hc)))
-    return Site(ops.hc_pre(streams, pre), streams, post, ops.hc_comb(mixes, scale, base, hc))
+    return Site(ops.hc_pre(streams, pre), streams, post, ops.hc_comb(mixes, scale, base, hc), net.fuses("DSV4_HC_POST"))
+
+
+def _dealt(cur: Node, streams: Node, post: Node, comb: Node) -> Node:
+    """A block's output dealt to all streams, one after the other, and to each a share of what all were before."""
+    d, hc, n = streams.ne[:3]
+    out: Node | None = None
+    for to in range(hc):
+        stream = ops.mul(cur, ops.view_2d(post, 1, n, post.nb[1], to * post.nb[0]))
+        for i in range(hc):
+            before = ops.view_2d(streams, d, n, streams.nb[2], i * streams.nb[1])
+            stream = ops.add(stream, ops.mul(before, ops.view_2d(comb, 1, n, comb.nb[2], to * comb.nb[0] + i * comb.nb[1])))
+        stream = ops.reshape(stream, d, 1, n)
+        out = stream if out is None else ops.concat(out, stream, 1)
+    assert out is not None
+    return out
 
 
 def joined(net: Net, streams: Node) -> Node:

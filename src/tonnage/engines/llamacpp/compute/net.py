@@ -48,6 +48,7 @@ class Net:
         blocks: tuple[int, ...] | None = None,
         batch: Batch | None = None,
         fused: frozenset[int] = ALL_FUSED,
+        given_up: frozenset[str] = frozenset(),
     ) -> None:
         self.model = model
         self.arch = model.architecture
@@ -61,6 +62,7 @@ class Net:
         self.n_seqs, self.n_tokens, self.n_outputs = batch
         self.fused = fused
         self.delta_nets: list[tuple[int, Node]] = []
+        self.given_up = given_up
         self.flash = settings.flash_attn
         self.v_transposed = settings.v_transposed
         self.leafs: list[Node] = []
@@ -109,6 +111,10 @@ class Net:
         node = ops.new("NONE", type_, ops.shape(*ne), name=name)
         node.flags |= INPUT
         return node
+
+    def fuses(self, op: str) -> bool:
+        """Whether one operation does the work: llama.cpp takes its single steps where it would leave a layer's device."""
+        return op not in self.given_up
 
     # --- the list of operations ---------------------------------------------------------------------
 

@@ -5,7 +5,8 @@ Source: sched_reserve, resolve_fused_ops in src/llama-context.cpp of build 11434
 
 from collections.abc import Callable, Iterator
 
-from tonnage.engines.llamacpp.compute.backends import OP_OFFLOAD_BATCH, flash_supported
+from tonnage.engines.llamacpp.compute import streams
+from tonnage.engines.llamacpp.compute.backends import flash_supported
 from tonnage.engines.llamacpp.compute.graph import Graph, Node
 from tonnage.engines.llamacpp.compute.net import ALL_FUSED, AUTOREGRESSIVE, CHUNKED, Batch, Net
 from tonnage.engines.llamacpp.compute.scheduler import Machine, Schedule
@@ -23,9 +24,6 @@ DELTA_RULE = frozenset({"gated_delta", "kda"})
 RECURRENT = DELTA_RULE | {"mamba", "mamba2", "short_conv"}
 """kinds of recurrent mixers"""
 
-STREAM_OPS = frozenset({"DSV4_HC_PRE", "DSV4_HC_COMB", "DSV4_HC_POST"})
-"""fused operations on residual streams"""
-
 Builder = Callable[[Net], Graph]
 
 
@@ -40,10 +38,11 @@ class Reserve:
     placement: Placement
     blocks: tuple[int, ...] | None = None
     fused: frozenset[int] = ALL_FUSED
+    given_up: frozenset[str] = frozenset()
 
     def net(self, batch: Batch | None = None) -> Net:
         """The start of a graph: for the largest batch, if no other is given."""
-        return Net(self.model, self.tensors, self.settings, self.placement, self.blocks, batch, self.fused)
+        return Net(self.model, self.tensors, self.settings, self.placement, self.blocks, batch, self.fused, self.given_up)
 
     def graph(self, batch: Batch | None = None) -> Graph:
         """A whole graph."""
@@ -61,8 +60,8 @@ def reserved(
     reserve = Reserve(build, model, tensors, settings, placement, blocks)
     if _may_stray(reserve):
         reserve = _with_delta_nets_resolved(_with_flash_resolved(reserve))
-    if _streams_may_stray(reserve):
-        _require_fused_streams(reserve)
+    if streams.may_stray(model, tensors, placement):
+        reserve = _with_streams_resolved(reserve)
     graph = reserve.graph()
     if placement.devices and settings.flash_auto and reserve.settings.flash_attn and not all(map(_has_kernel, graph.nodes)):
         reserve = _without_flash(reserve)
@@ -130,29 +129,11 @@ def _with_delta_nets_resolved(reserve: Reserve) -> Reserve:
     return reserve
 
 
-def _streams_may_stray(reserve: Reserve) -> bool:
-    """Whether residual streams could leave their layers: weights of theirs lie elsewhere, or the batch tried is long enough to be offloaded."""
-    placement = reserve.placement
-    if not placement.devices or "hyper_connection.count" not in reserve.model.hparams:
-        return False
-    offloaded = reserve.settings.slots >= OP_OFFLOAD_BATCH and HOST in placement.layers
-    return offloaded or any(".hc_" in t.name and placement.override(t.name) is not None for t in reserve.tensors)
-
-
-def _require_fused_streams(reserve: Reserve) -> None:
-    """KeyError where the engine gives up a fused operation on residual streams: its single steps have no graph here."""
-    graph = replace(reserve, blocks=None).graph(_probe(reserve.settings, AUTOREGRESSIVE))
-    if _strays(reserve, graph, list(_stream_ops(graph))):
-        raise KeyError("residual streams that are mixed step by step")
-
-
-def _stream_ops(graph: Graph) -> Iterator[tuple[int, Node]]:
-    """Every fused operation on streams and its layer: that of the weights used last before it."""
-    layer = 0
-    for node in graph.nodes:
-        layer = next((int(s.name.split(".")[1]) for s in node.sources if s.weight and s.name.startswith("blk.")), layer)
-        if node.op in STREAM_OPS:
-            yield layer, node
+def _with_streams_resolved(reserve: Reserve) -> Reserve:
+    """Fused operations on residual streams given up where one would leave its layer's device."""
+    probe, batch = replace(reserve, blocks=None), _probe(reserve.settings, AUTOREGRESSIVE)
+    machine = Machine(reserve.placement.devices, reserve.settings.op_offload)
+    return replace(reserve, given_up=streams.given_up(lambda gone: replace(probe, given_up=gone).graph(batch), reserve.placement, machine))
 
 
 def _probe(settings: Settings, per_sequence: int) -> Batch:

@@ -1,7 +1,7 @@
 """DeepSeek V3.2 and GLM-5: latent attention to the tokens that an indexer chose (src/models/deepseek32.cpp, glm-dsa.cpp)."""
 
 from tonnage.engines.llamacpp.compute import ops
-from tonnage.engines.llamacpp.compute.dsa import SparseInput, chosen, sparse_attn, sparse_input
+from tonnage.engines.llamacpp.compute.dsa import SparseInput, attend, chosen, sparse_input
 from tonnage.engines.llamacpp.compute.experts import GATING, moe
 from tonnage.engines.llamacpp.compute.graph import Graph, Node
 from tonnage.engines.llamacpp.compute.mla import absorbed_qkv
@@ -30,7 +30,7 @@ def _attention(net: Net, inputs: SparseInput, il: int, cur: Node, pos: Node, top
     if top is None or owns_indexer(net, il):
         top = chosen(net, inputs, il, cur, rank, pos)
     q, k, v = absorbed_qkv(net, il, cur, pos, net.mm(net.need(il, "attn_q_b"), rank))
-    return net.mm(net.need(il, "attn_output"), sparse_attn(net, inputs, il, q, k, v, top)), top
+    return net.mm(net.need(il, "attn_output"), attend(net, inputs, il, q, k, v, top)), top
 
 
 def owns_indexer(net: Net, il: int) -> bool:

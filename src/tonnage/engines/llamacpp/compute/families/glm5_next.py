@@ -31,7 +31,6 @@ def build(net: Net) -> Graph:
     states, inputs = state_inputs(net), latent_input(net)
     size = int(net.hp["attention.indexer.kpool"])
     pools = pool_inputs(net, size, live=size - 1 if _selects_tail(net) else 0)
-    _refuse_gathering(net, size)
     out_ids = net.inp_out_ids()
     streams = hyper.open_streams(net, cur)
     seen: Node | None = None
@@ -51,10 +50,10 @@ def _selects_tail(net: Net) -> bool:
     return bool(net.hp.get("attention.indexer.kpool_select_tail"))
 
 
-def _refuse_gathering(net: Net, size: int) -> None:
-    settings = net.settings
-    if settings.ubatch <= GATHERED_UBATCH and settings.n_ctx > int(net.hp["attention.indexer.top_k"]) + size - 1:
-        raise KeyError("a graph that gathers what small batches attend to")
+def _gathers(net: Net) -> bool:
+    """Whether latents are gathered for every token: small batches over more context than a token may attend to."""
+    pool, settings = int(net.hp["attention.indexer.kpool"]), net.settings
+    return settings.ubatch <= GATHERED_UBATCH and settings.n_ctx > int(net.hp["attention.indexer.top_k"]) + pool - 1
 
 
 def _sparse(net: Net, inputs: LatentInput, pools: Pools, cur: Node, seen: Node | None, il: int) -> tuple[Node, Node]:
@@ -71,21 +70,39 @@ def _sparse(net: Net, inputs: LatentInput, pools: Pools, cur: Node, seen: Node |
     net.expand(latent)
     cache = k_cache(net, il, rank)
     store_k(net, cache, latent, inputs.k_idxs)
-    mask = ops.reshape(seen, *inputs.mask.ne)
-    keys = get_k(cache, rank, 1)
-    values = ops.view_4d(keys, keys.ne, keys.nb[1], keys.nb[2], keys.nb[3])
-    out = mha(net, q, keys, values, mask, v_mla=net.need(il, "attn_v_b"))
+    out = (_gathered if _gathers(net) else _masked)(net, inputs, pools, cache, q, seen, il)
     return net.mm(net.need(il, "attn_output"), out), seen
 
 
+def _masked(net: Net, inputs: LatentInput, pools: Pools, cache: Node, q: Node, seen: Node, il: int) -> Node:
+    """Attention to the whole cache under a mask."""
+    keys = get_k(cache, cache.ne[0], 1)
+    values = ops.view_4d(keys, keys.ne, keys.nb[1], keys.nb[2], keys.nb[3])
+    return mha(net, q, keys, values, ops.reshape(seen, *inputs.mask.ne), v_mla=net.need(il, "attn_v_b"))
+
+
+def _gathered(net: Net, inputs: LatentInput, pools: Pools, cache: Node, q: Node, chosen: Node, il: int) -> Node:
+    """Attention of every token to copies of the latents that it chose, step by step."""
+    net.expand(inputs.mask)
+    rank, count, n = cache.ne[0], *chosen.ne[:2]
+    rows = ops.view_2d(cache, rank, cache.ne[1] * cache.ne[2], cache.nb[1])
+    keys = ops.reshape(ops.get_rows(rows, ops.reshape(chosen, count * n)), rank, count, 1, n)
+    probs = ops.soft_max(ops.mul_mat(keys, ops.permute(q, 0, 2, 3, 1)), pools.live)
+    mixed = ops.mul_mat(net.need(il, "attn_v_b"), ops.mul_mat(ops.cont(ops.transpose(keys)), probs))
+    return ops.reshape(ops.cont(ops.permute(mixed, 0, 2, 1, 3)), mixed.ne[0] * net.n_head(il), n)
+
+
 def _choose(net: Net, pools: Pools, cur: Node, low: Node, mask: Node, il: int) -> Node:
-    """The mask of what every token attends to (build_kpool_select)."""
+    """The mask of what every token attends to, or the numbers of the cells where they are gathered (build_kpool_select)."""
     heads, dim, n = int(net.hp["attention.indexer.head_count"]), int(net.hp["attention.indexer.key_length"]), net.n_tokens
     q = ops.reshape(net.mm(net.need(il, "indexer.attn_q_b"), low), dim, heads, n)
     keys = _pooled_keys(net, pools, cur, dim, il)
     weights = ops.scale(net.mm(net.need(il, "indexer.proj"), cur))
     score = ops.lightning_indexer(q, keys, weights, pools.mask)
-    chosen = net.expand(chosen_cells(pools, _best_first(pools, score), tail=_selects_tail(net)))
+    chosen = chosen_cells(pools, _best_first(pools, score), tail=_selects_tail(net))
+    if _gathers(net):
+        return chosen
+    net.expand(chosen)
     cells, count = mask.ne[0], chosen.ne[0]
     hidden, zeros = nothing_seen(mask, cells, count, n)
     assert pools.live is not None

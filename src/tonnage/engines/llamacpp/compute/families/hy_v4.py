@@ -1,21 +1,20 @@
 """Hy4: sparse latent attention with sinks and a gate, on residual streams that are computed in F32 (src/models/hy-v4.cpp)."""
 
 from tonnage.engines.llamacpp.compute import hyper, ops
-from tonnage.engines.llamacpp.compute.dsa import SparseInput, chosen, sparse_attn, sparse_input
+from tonnage.engines.llamacpp.compute.dsa import SparseInput, attend, chosen, sparse_input
 from tonnage.engines.llamacpp.compute.experts import GATING, moe
 from tonnage.engines.llamacpp.compute.families.deepseek4 import activation
 from tonnage.engines.llamacpp.compute.families.deepseek32 import owns_indexer
 from tonnage.engines.llamacpp.compute.graph import Graph, Node
-from tonnage.engines.llamacpp.compute.mla import absorbed_qkv
+from tonnage.engines.llamacpp.compute.mla import LatentInput, absorbed_qkv, latent_input
 from tonnage.engines.llamacpp.compute.net import Net
 
 
 def build(net: Net) -> Graph:
     """DeepSeek V3.2's order between residual streams; unwanted tokens leave at the very end."""
-    if not net.hp.get("attention.indexer.top_k"):
-        raise KeyError("attention.indexer.top_k: Hy4 without an indexer")
-    cur = net.inp_embd()
-    pos, inputs, out_ids = net.inp_pos(), sparse_input(net, turned=False), net.inp_out_ids()
+    cur, pos = net.inp_embd(), net.inp_pos()
+    inputs = sparse_input(net, turned=False) if net.hp.get("attention.indexer.top_k") else latent_input(net)
+    out_ids = net.inp_out_ids()
     streams = hyper.open_streams(net, cur)
     top: Node | None = None
     for il in net.blocks:
@@ -67,12 +66,13 @@ def _joined(net: Net, streams: Node) -> Node:
 # --- attention and experts ------------------------------------------------------------------------------
 
 
-def _attention(net: Net, inputs: SparseInput, il: int, cur: Node, pos: Node, top: Node | None) -> tuple[Node, Node]:
+def _attention(net: Net, inputs: SparseInput | LatentInput, il: int, cur: Node, pos: Node, top: Node | None) -> tuple[Node, Node | None]:
+    """Latent attention to what an indexer chose, or to everything in files that have none."""
     rank = net.norm(net.mm(net.need(il, "attn_q_a"), cur), net.need(il, "attn_q_a_norm"), il)
-    if top is None or owns_indexer(net, il):
+    if isinstance(inputs, SparseInput) and (top is None or owns_indexer(net, il)):
         top = chosen(net, inputs, il, cur, rank, pos)
     q, k, v = absorbed_qkv(net, il, cur, pos, net.mm(net.need(il, "attn_q_b"), rank))
-    out = sparse_attn(net, inputs, il, q, k, v, top, sinks=net.need(il, "attn_sinks"))
+    out = attend(net, inputs, il, q, k, v, top, sinks=net.need(il, "attn_sinks"))
     gate = ops.unary(net.mm(net.need(il, "attn_gate"), cur), "sigmoid")
     return net.mm(net.need(il, "attn_output"), ops.mul(out, gate)), top
 

@@ -53,9 +53,9 @@ def build(net: Net) -> Graph:
         if il == net.n_layer - 1:
             cur, inject = ops.get_rows(cur, out_ids), ops.get_rows(inject, out_ids)
             streams = wanted(streams, out_ids)
-        streams = _deal(streams, cur, inject)
+        streams = _deal(net, streams, cur, inject)
         cur, inject = _mix(net, streams, f"blk.{il}.hc_ffn")
-        streams = net.pin(_deal(streams, feed_forward(net, cur, il), inject), il)
+        streams = net.pin(_deal(net, streams, feed_forward(net, cur, il), inject), il)
     cur = _last_mix(net, streams)
     cur.flags |= OUTPUT
     return net.graph(head(net, cur))
@@ -77,13 +77,18 @@ def _mix(net: Net, streams: Node, name: str) -> tuple[Node, Node]:
     """One input of all streams, and how much of the part's output each stream gets (build_hc_mix)."""
     d, hc, n = streams.ne[:3]
     normed, gate = _gates(net, streams, name)
-    mixed = ops.hc_pre(ops.reshape(normed, d, hc, n), ops.reshape(gate, d, hc, n))
+    fused = net.fuses("DSV4_HC_PRE")
+    mixed = ops.hc_pre(ops.reshape(normed, d, hc, n), ops.reshape(gate, d, hc, n)) if fused else _gated_mean(normed, gate, d, hc, n)
     return mixed, net.mm(_weight(net, f"{name}_inject"), normed)
 
 
 def _last_mix(net: Net, streams: Node) -> Node:
     d, hc, n = streams.ne[:3]
-    normed, gate = _gates(net, streams, "output_hc")
+    return _gated_mean(*_gates(net, streams, "output_hc"), d, hc, n)
+
+
+def _gated_mean(normed: Node, gate: Node, d: int, hc: int, n: int) -> Node:
+    """The mean of all streams times their gates, step by step."""
     gated = ops.reshape(ops.mul(normed, ops.unary(gate, "sigmoid")), d, hc, n)
     total = ops.cont(ops.view_2d(gated, d, n, 4 * d * hc))
     for i in range(1, hc):
@@ -91,9 +96,14 @@ def _last_mix(net: Net, streams: Node) -> Node:
     return ops.scale(total)
 
 
-def _deal(streams: Node, cur: Node, inject: Node) -> Node:
+def _deal(net: Net, streams: Node, cur: Node, inject: Node) -> Node:
     """build_hc_combine."""
-    return ops.hc_post(cur, streams, ops.scale(ops.unary(ops.scale(inject), "sigmoid")))
+    weights = ops.scale(ops.unary(ops.scale(inject), "sigmoid"))
+    if net.fuses("DSV4_HC_POST"):
+        return ops.hc_post(cur, streams, weights)
+    d, hc, n = streams.ne[:3]
+    dealt = ops.repeat_4d(ops.reshape(cur, d, 1, n), d, hc, n, 1)
+    return ops.add(streams, ops.mul(dealt, ops.reshape(weights, 1, hc, n)))
 
 
 def _weight(net: Net, name: str) -> Node:
