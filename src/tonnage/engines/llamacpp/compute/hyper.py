@@ -1,7 +1,7 @@
 """Hyper-connections: several residual streams, mixed before each part and fed from its output.
 
-Source: src/models/deepseek4.cpp (build_hc_pre, build_hc_post, build_hc_head), build 11434; its fused
-operations run wherever the layer does.
+Source: src/models/deepseek4.cpp (build_hc_pre, build_hc_post, build_hc_head), build 11434. Where a
+fused operation would leave its layer's device it is given up (compute/streams.py).
 """
 
 from tonnage.engines.llamacpp.compute import ops
