@@ -56,9 +56,18 @@ def model(name: str) -> Model:
 
 def single() -> list[Case]:
     """Every run on one device: CUDA or the CPU alone."""
+    return _on_one_device("llama-cases")
+
+
+def sparse() -> list[Case]:
+    """Models with sparse attention on the CPU, at unusual settings."""
+    return _on_one_device("sparse-cases")
+
+
+def _on_one_device(name: str) -> list[Case]:
     return [
         Case(f"{c['model']} {c['backend']} {c['flags']} {c['outputs']}", question(c, backend=c["backend"]), by_device(c.get("buffers")))
-        for c in read("llama-cases")["cases"]
+        for c in read(name)["cases"]
     ]
 
 

@@ -27,6 +27,7 @@ def answer(question: Question, model: Model, attached: Attached = NOTHING) -> Es
     tensors = stored_tensors(model, recipe, question.mtp)
     placement = place(question, model, [gpu.free_bytes or 1 for gpu in gpus])
     lines = parts_by_device(model, tensors, settings, placement, attached)
+    fitted = any(part.part == "compute" and part.error for parts in lines.values() for part in parts)
     resolved, assumed = _resolved(question, model, settings, recipe.full_name)
     return Estimate(
         question=resolved,
@@ -36,7 +37,7 @@ def answer(question: Question, model: Model, attached: Attached = NOTHING) -> Es
         devices=device_answers(lines, gpus, host_of(question, gpus), settings),
         engine=f"llama.cpp {settings.build.name}",
         command={"llama.cpp": launch(question, model, settings, recipe.full_name.replace("/", "-"), not gpus)},
-        notes=(*attached.notes, *notes(question, model, tensors, settings, placement, gpus)),
+        notes=(*attached.notes, *notes(question, model, tensors, settings, placement, gpus, fitted=fitted)),
         caches=caches(model, settings),
     )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from tonnage.engines.llamacpp.compute.constants import SPARSE
 from tonnage.engines.llamacpp.placement import HOST, Placement
 from tonnage.engines.llamacpp.runtime import HIGH, LOW, runtime_part
 from tonnage.engines.llamacpp.settings import UNPROVEN_BACKENDS, Settings, context_of
@@ -12,14 +13,21 @@ from tonnage.units import GIB
 
 
 def notes(
-    question: Question, model: Model, tensors: tuple[Tensor, ...], settings: Settings, placement: Placement, gpus: Sequence[Budget] = ()
+    question: Question,
+    model: Model,
+    tensors: tuple[Tensor, ...],
+    settings: Settings,
+    placement: Placement,
+    gpus: Sequence[Budget] = (),
+    *,
+    fitted: bool = False,
 ) -> tuple[str, ...]:
-    """One sentence each, the most surprising first."""
+    """One sentence each, the most surprising first; `fitted` says that the compute buffer has a band."""
     return (
         *_context(question, model, settings),
         *_slots(settings),
         *_weights(model, tensors, settings, placement),
-        *_caches(model, settings),
+        *_caches(model, settings, fitted),
         *_devices(gpus),
         *_margin(settings, gpus),
         *_backend(settings),
@@ -59,11 +67,13 @@ def _weights(model: Model, tensors: tuple[Tensor, ...], settings: Settings, plac
         yield "The multi-token-prediction block is in the file but is not loaded; --speculative mtp counts it."
 
 
-def _caches(model: Model, settings: Settings) -> Iterator[str]:
+def _caches(model: Model, settings: Settings, fitted: bool) -> Iterator[str]:
     mixers = [m for layer in model.layers if not layer.nextn for m in layer.mixers]
     growing = sum(not isinstance(m, Recurrent) and not (isinstance(m, Attention) and (m.window or m.kv_layer is not None)) for m in mixers)
     if growing < len(mixers):
         yield f"Only {growing} of {len(mixers)} layers have a cache that grows with the context."
+    if fitted and model.architecture in SPARSE:
+        yield "Sparse attention: the compute buffer is known to a wide band only."
     if settings.swa_full and not any(isinstance(m, Attention) and m.window for m in mixers):
         yield "swa_full changes nothing: the model has no sliding-window layers."
 

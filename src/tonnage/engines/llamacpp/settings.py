@@ -71,7 +71,8 @@ def resolve(question: Question, model: Model) -> Settings:
     unified = _unified(question, profile)
     wanted = wanted_cells(question, model)
     n_ctx = pad(wanted, build.cell_padding)
-    batch = min(question.batch or build.batch, n_ctx)
+    # llama_context bounds the batch before it rounds the context up
+    batch = min(question.batch or build.batch, wanted)
     ubatch = min(batch, question.ubatch or build.ubatch)
     cells = n_ctx if unified else pad(n_ctx // slots, build.cell_padding)
     type_k, type_v = (block_type(t or "f16").name for t in (question.cache_type_k, question.cache_type_v))

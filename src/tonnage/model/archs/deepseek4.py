@@ -28,6 +28,7 @@ def convert(config: Config) -> Checkpoint:
         swiglu_clamp_exp=bounds,
         swiglu_clamp_shexp=bounds,
         hyper_connection__count=config["hc_mult"],
+        hyper_connection__sinkhorn_iterations=config.get("hc_sinkhorn_iters"),
         hash_layer_count=config["num_hash_layers"],
         embedding_length_out=config.n_embd * config["hc_mult"],
     )

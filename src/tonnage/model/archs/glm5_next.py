@@ -36,6 +36,7 @@ def _own_hparams(config: Config) -> dict[str, Any]:
     types, bound = config.get("indexer_types"), config.get("swiglu_limit")
     bounds = None if bound is None else [bound] * (config.n_layer + int(config.get("n_nextn", 0)))
     return {
+        "hyper_connection__sinkhorn_iterations": config.get("hc_sinkhorn_iters"),
         "swiglu_clamp_exp": bounds,
         "swiglu_clamp_shexp": bounds,
         "attention__indexer__kpool": config["index_kpool"],

@@ -129,11 +129,11 @@ def test_streams_are_dealt_step_by_step_where_layers_meet(hub_id: str, options: 
     assert fused == any(node.op == "DSV4_HC_POST" for node in graph.nodes)
 
 
-def test_streams_that_are_mixed_step_by_step_have_a_band() -> None:
+def test_streams_of_many_slots_are_mixed_step_by_step() -> None:
     """With so many slots the trial batch is offloaded, so that no operation on streams stays with its layer."""
     question = on_gpu(GLM, gpu_layers=20, slots=64)
 
-    assert all(part.error is not None for part in compute_parts(question, catalogue.model(GLM)))
+    assert all(part.error is None for part in compute_parts(question, catalogue.model(GLM)))
 
 
 def on_gpu(hub_id: str, **options: object) -> Question:

@@ -75,7 +75,7 @@ def offloads(node: Node) -> bool:
         return False
     if node.op == "MUL_MAT":
         batch = node.ne[1]
-    elif node.op in ("MUL_MAT_ID", "ROPE"):
+    elif node.op in ("MUL_MAT_ID", "ROPE", "ROPE_BACK"):
         batch = node.ne[2]
     else:
         batch = node.ne[1] * node.ne[2] * node.ne[3]

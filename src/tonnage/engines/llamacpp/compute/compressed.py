@@ -54,29 +54,27 @@ def compressed_input(net: Net) -> CompressedInput:
     streams, n = net.settings.slots, net.n_tokens
     if net.settings.n_draft:
         raise KeyError("drafted tokens, whose sums the engine keeps to return to")
-    mixer = _mixers(net)[0]
+    window = next(m.window for layer in net.model.layers for m in layer.mixers if isinstance(m, Compressed))
     attention = "f16" if net.flash else "f32"
-    quantised = TYPES[net.settings.type_k].elements > 1 and net.hp.k_dim % 64 == 0
-
-    def rot(dim: int) -> Node:
-        side = hadamard_size(dim)
-        return net.input("attn_inp_k_rot", "f32", side, side)
-
-    def latent_rot() -> Node | None:
-        return rot(net.hp.k_dim) if quantised else None
-
     return CompressedInput(
         net.input("attn_inp_k_idxs", "i64", n),
-        net.input("attn_inp_kq_mask", attention, _window(mixer.window, net.settings), n // streams, 1, streams),
-        latent_rot(),
-        _pool(net, INDEXED, True, attention, latent_rot()),
-        _pool(net, PLAIN, False, attention, latent_rot()),
-        _pool(net, INDEXED, True, "f16", rot(int(net.hp["attention.indexer.key_length"]))),
+        net.input("attn_inp_kq_mask", attention, _window(window, net.settings), n // streams, 1, streams),
+        _latent_rotation(net),
+        _pool(net, INDEXED, True, attention, _latent_rotation(net)),
+        _pool(net, PLAIN, False, attention, _latent_rotation(net)),
+        _pool(net, INDEXED, True, "f16", _rotation(net, int(net.hp["attention.indexer.key_length"]))),
     )
 
 
-def _mixers(net: Net) -> list[Compressed]:
-    return [m for layer in net.model.layers for m in layer.mixers if isinstance(m, Compressed)]
+def _latent_rotation(net: Net) -> Node | None:
+    """Latents are turned only before they are quantised."""
+    quantised = TYPES[net.settings.type_k].elements > 1 and net.hp.k_dim % 64 == 0
+    return _rotation(net, net.hp.k_dim) if quantised else None
+
+
+def _rotation(net: Net, dim: int) -> Node:
+    side = hadamard_size(dim)
+    return net.input("attn_inp_k_rot", "f32", side, side)
 
 
 def _window(window: int, settings: Settings) -> int:

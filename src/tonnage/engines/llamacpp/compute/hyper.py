@@ -36,18 +36,33 @@ def stream_count(net: Net) -> int:
 
 
 def mixed(net: Net, streams: Node, il: int, name: str) -> Site:
-    """One input of all streams, for attention (`hc_attn`) or the feed-forward part (`hc_ffn`).
-
-    Raises KeyError where the engine mixes step by step, which it does if weights of streams lie elsewhere than their layer.
-    """
-    if not (net.fuses("DSV4_HC_PRE") and net.fuses("DSV4_HC_COMB")):
-        raise KeyError("residual streams that are mixed step by step")
+    """One input of all streams, for attention (`hc_attn`) or the feed-forward part (`hc_ffn`)."""
     hc = streams.ne[1]
     scale, base = net.need(il, f"{name}_scale"), net.need(il, f"{name}_base")
     mixes = mixing_values(streams, net.need(il, f"{name}_fn"))
     pre = ops.scale(gate(columns(mixes, hc, 0), ops.view_1d(scale, 1), ops.view_1d(base, hc)))
     post = ops.scale(gate(columns(mixes, hc, hc), ops.view_1d(scale, 1, 4), ops.view_1d(base, hc, 4 * hc)))
-    return Site(ops.hc_pre(streams, pre), streams, post, ops.hc_comb(mixes, scale, base, hc), net.fuses("DSV4_HC_POST"))
+    comb = ops.hc_comb(mixes, scale, base, hc) if net.fuses("DSV4_HC_COMB") else _combined(net, mixes, scale, base, hc)
+    cur = ops.hc_pre(streams, pre) if net.fuses("DSV4_HC_PRE") else weighted_sum(streams, pre)
+    return Site(cur, streams, post, comb, net.fuses("DSV4_HC_POST"))
+
+
+def _combined(net: Net, mixes: Node, scale: Node, base: Node, hc: int) -> Node:
+    """The matrix by which streams are mixed: rows and columns are brought to a sum of 1 in turn (build_hc_sinkhorn)."""
+    cur = ops.mul(columns(mixes, hc * hc, 2 * hc), ops.view_1d(scale, 1, 4 * 2))
+    cur = ops.add(cur, ops.view_1d(base, hc * hc, 4 * 2 * hc))
+    comb = ops.soft_max(ops.reshape(cur, hc, hc, mixes.ne[1]))
+    least = ops.filled("f32", 1)
+    comb = _columns_summed(ops.add(comb, least), least)
+    for _ in range(1, int(net.hp["hyper_connection.sinkhorn_iterations"])):
+        comb = ops.div(comb, ops.add(ops.sum_rows(comb), least))
+        comb = _columns_summed(comb, least)
+    return comb
+
+
+def _columns_summed(comb: Node, least: Node) -> Node:
+    sums = ops.add(ops.sum_rows(ops.cont(ops.permute(comb, 1, 0, 2, 3))), least)
+    return ops.div(comb, ops.permute(sums, 1, 0, 2, 3))
 
 
 def _dealt(cur: Node, streams: Node, post: Node, comb: Node) -> Node:

@@ -57,6 +57,7 @@ class Net:
         self.placement = placement
         self.n_layer = len(model.layers) - model.n_nextn
         self.n_embd = model.n_embd
+        self.n_tensors = len(tensors)
         batch = batch or Batch(settings.slots, settings.tokens, min(settings.outputs, settings.tokens))
         self.n_seqs, self.n_tokens, self.n_outputs = batch
         self.fused = fused

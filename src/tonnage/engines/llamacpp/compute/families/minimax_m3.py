@@ -5,6 +5,7 @@ from tonnage.engines.llamacpp.compute.attention import CacheInput, attn, attn_in
 from tonnage.engines.llamacpp.compute.experts import GATING, moe
 from tonnage.engines.llamacpp.compute.graph import Graph, Node, is_contiguous
 from tonnage.engines.llamacpp.compute.net import Net
+from tonnage.errors import RefusedError
 from tonnage.frozen import dataclass
 from tonnage.quant.types import TYPES
 from tonnage.units import pad
@@ -52,7 +53,20 @@ def build(net: Net) -> Graph:
         ffn_inp = ops.add(cur, residual)
         cur = net.norm(ffn_inp, net.need(il, "ffn_norm"), il)
         layer_input = ops.add(_feed_forward(net, cur, il), ffn_inp)
-    return net.graph(net.output(layer_input))
+    graph = net.graph(net.output(layer_input))
+    _refuse_too_large(net, graph)
+    return graph
+
+
+def _refuse_too_large(net: Net, graph: Graph) -> None:
+    """Every stream of its own adds its operations to every block, and llama.cpp aborts where its list is full (graph_max_nodes)."""
+    settings = net.settings
+    made = sum(node.home is None for node in (*graph.leafs, *graph.nodes))
+    if made > max(40 * min(settings.ubatch, settings.n_ctx), 32 * net.n_tensors):
+        raise RefusedError(
+            f"slots={settings.slots}: llama.cpp aborts on {net.arch} with so many slots that have a cache of their own; "
+            "take fewer, or let them share one (kv_unified)"
+        )
 
 
 def _blocks(net: Net, inputs: CacheInput) -> Blocks:
