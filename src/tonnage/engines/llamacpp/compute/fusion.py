@@ -9,6 +9,9 @@ from tonnage.engines.llamacpp.compute.graph import OUTPUT, Graph, Node, is_conti
 from tonnage.quant.types import TYPES
 
 FUSED_GLU = frozenset({"swiglu", "geglu", "swiglu_oai", "swiglu_clamp"})
+GATES = frozenset({"SOFT_MAX", "UNARY"})
+"""operations that a choice of experts begins with"""
+
 GATING = frozenset({"sigmoid", "softplus"})
 MOST_SUMMED_EXPERTS = 15
 """MOE_WEIGHTED_REDUCTION_MAX_EXPERTS"""
@@ -29,16 +32,19 @@ class Fusion:
             for source in node.sources:
                 self.uses[source] = self.uses.get(source, 0) + 1
 
-    def __call__(self, nodes: list[Node]) -> tuple[list[Node], Mapping[Node, Sequence[Node]]]:
-        """The nodes of one split in their new order, and what each of them keeps alive."""
+    def __call__(self, nodes: list[Node], after: Node | None = None) -> tuple[list[Node], Mapping[Node, Sequence[Node]]]:
+        """The nodes of one split in their new order, and what is kept alive until which node.
+
+        `after` is the first node of the next split: a choice of experts at the end of its split is kept until then.
+        """
         keep: Keep = {}
-        if not any(node.op in ("MUL_MAT_ID", "ARGSORT") for node in nodes):
-            return nodes, keep
-        ordered = self._group_shared_experts(list(nodes), keep)
+        ordered = self._group_shared_experts(list(nodes), keep) if any(node.op == "MUL_MAT_ID" for node in nodes) else nodes
         i = 0
         while i < len(ordered):
-            i += self._weighted_sum(ordered, i, keep)
-            i += self._routing(ordered, i, keep)
+            if ordered[i].op == "MUL":
+                i += self._weighted_sum(ordered, i, keep)
+            elif ordered[i].op in GATES:
+                i += self._routing(ordered, i, keep, after)
             i += 1
         return ordered, keep
 
@@ -121,12 +127,12 @@ class Fusion:
 
     # --- the choice of experts ---------------------------------------------------------------------
 
-    def _routing(self, nodes: list[Node], i: int, keep: Keep) -> int:
+    def _routing(self, nodes: list[Node], i: int, keep: Keep, after: Node | None) -> int:
         """Nodes to skip: those of the routing that starts at `i`."""
         count = self._match_routing(nodes, i)
-        if not count or i + count >= len(nodes):
+        last = nodes[i + count] if i + count < len(nodes) else after
+        if not count or last is None:
             return 0
-        last = nodes[i + count]
         for node in nodes[i : i + count]:
             _add(keep, last, (node, *node.sources))
         return count - 1
@@ -138,7 +144,7 @@ class Fusion:
             return 0
         at = i + 1
         if gate.param == "softplus":
-            if nodes[at].op != "SQRT":
+            if at == len(nodes) or nodes[at].op != "SQRT":
                 return 0
             at += 1
         probs = nodes[at - 1]

@@ -20,7 +20,8 @@ _NO_WEIGHT = frozenset({"ROPE", "FLASH_ATTN_EXT"})
 
 Dependencies = Mapping[Node, Sequence[Node]]
 """node -> tensors that must stay allocated until it is computed"""
-Optimiser = Callable[[list[Node]], tuple[list[Node], Dependencies]]
+Optimiser = Callable[[list[Node], Node | None], tuple[list[Node], Dependencies]]
+"""a split's nodes and the first node behind them -> their new order, and what must outlive which node"""
 
 
 class Split(NamedTuple):
@@ -192,24 +193,33 @@ def compute_sizes(graph: Graph, machine: Machine, optimise: Optimiser, *, as_fit
 
 def _steps(schedule: Schedule, optimise: Optimiser) -> tuple[list[Step], list[Step]]:
     """The graph as the allocator gets it: with copies, and what must outlive its last use."""
-    changed = {node: _with_sources(node, sources) for node, sources in schedule.replaced.items()}
+    for node, sources in schedule.replaced.items():
+        node.sources = sources
+    keep: dict[Node, list[Node]] = {}
+    ordered = [_optimised(schedule, i, optimise, keep) for i in range(len(schedule.splits))]
     nodes: list[Step] = []
-    for split in schedule.splits:
+    for split, split_nodes in zip(schedule.splits, ordered, strict=True):
         for tensor in split.inputs:
             nodes.append((_dependency((tensor,)), schedule.backend[tensor]))
             nodes.append((schedule.copied[tensor, split.backend][0], split.backend))
-        ordered, keep = optimise([changed.get(n, n) for n in split.nodes]) if split.backend != schedule.cpu else (split.nodes, {})
-        for node in ordered:
+        for node in split_nodes:
             nodes.append((node, schedule.backend[node]))
             if node in keep:
                 nodes.append((_dependency(keep[node]), split.backend))
     return _leafs(schedule), nodes
 
 
-def _with_sources(node: Node, sources: list[Node]) -> Node:
-    """The same tensor, its sources replaced: nodes are shared between graphs and must not change."""
-    node.sources = sources
-    return node
+def _optimised(schedule: Schedule, i: int, optimise: Optimiser, keep: dict[Node, list[Node]]) -> list[Node]:
+    """The nodes of a split in the order that its backend wants; what they keep alive is added to `keep`."""
+    backend, nodes, _ = schedule.splits[i]
+    if backend == schedule.cpu:
+        return nodes
+    after = schedule.splits[i + 1].nodes[0] if i + 1 < len(schedule.splits) else None
+    ordered, found = optimise(nodes, after)
+    for until, tensors in found.items():
+        kept = keep.setdefault(until, [])
+        kept += [t for t in tensors if t not in kept]
+    return ordered
 
 
 def _dependency(tensors: Sequence[Node]) -> Node:
