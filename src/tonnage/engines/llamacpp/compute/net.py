@@ -23,11 +23,6 @@ MULTIMODAL_ROPE = frozenset({"qwen2vl", "qwen3vl", "qwen3vlmoe", "qwen35", "qwen
 """architectures that rotate by four positions a token, whatever their metadata say (llama_model_rope_type)"""
 
 
-AUTOREGRESSIVE, CHUNKED = 1, 16
-"""tokens per sequence of the batches on which llama.cpp tries its fused delta net (llm_fused_op_probe)"""
-ALL_FUSED = frozenset({AUTOREGRESSIVE, CHUNKED})
-
-
 class Batch(NamedTuple):
     """The batch that a graph is built for."""
 
@@ -47,7 +42,6 @@ class Net:
         placement: Placement,
         blocks: tuple[int, ...] | None = None,
         batch: Batch | None = None,
-        fused: frozenset[int] = ALL_FUSED,
     ) -> None:
         self.model = model
         self.arch = model.architecture
@@ -58,8 +52,6 @@ class Net:
         self.n_embd = model.n_embd
         batch = batch or Batch(settings.slots, settings.tokens, min(settings.outputs, settings.tokens))
         self.n_seqs, self.n_tokens, self.n_outputs = batch
-        self.fused = fused
-        self.delta_nets: list[tuple[int, Node]] = []
         self.flash = settings.flash_attn
         self.v_transposed = settings.v_transposed
         self.leafs: list[Node] = []
