@@ -3,6 +3,7 @@
 Source: ggml_backend_cuda_graph_optimize and its matchers, ggml/src/ggml-cuda/ggml-cuda.cu of build 11434.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from tonnage.engines.llamacpp.compute.graph import OUTPUT, Graph, Node, is_contiguous
@@ -27,10 +28,7 @@ class Fusion:
     """The optimiser of one graph: it needs to know how often every tensor is used."""
 
     def __init__(self, graph: Graph) -> None:
-        self.uses: dict[Node, int] = {}
-        for node in graph.nodes:
-            for source in node.sources:
-                self.uses[source] = self.uses.get(source, 0) + 1
+        self.uses = Counter(source for node in graph.nodes for source in node.sources)
 
     def __call__(self, nodes: list[Node], after: Node | None = None) -> tuple[list[Node], Mapping[Node, Sequence[Node]]]:
         """The nodes of one split in their new order, and what is kept alive until which node.
@@ -175,7 +173,7 @@ class Fusion:
         for node in group:
             if node in shown:
                 continue
-            if node.flags & OUTPUT or within.get(node, 0) != self.uses.get(node, 0):
+            if node.flags & OUTPUT or within.get(node, 0) != self.uses[node]:
                 return False
             if node.view_of is not None and node.view_of not in inside and not node.view_of.weight:
                 return False

@@ -105,16 +105,16 @@ class Net:
 
     def expand(self, node: Node) -> Node:
         """Add the node and all that it needs, sources first (ggml_build_forward_expand)."""
-        self._visit(node, True)
+        if node not in self._seen:
+            self._visit(node)
         return node
 
-    def _visit(self, node: Node, compute: bool) -> None:
-        if node in self._seen:
-            return
-        self._seen.add(node)
+    def _visit(self, node: Node) -> None:
+        seen = self._seen
+        seen.add(node)
         for source in node.sources:
-            if source not in self._seen:
-                self._visit(source, compute)
+            if source not in seen:
+                self._visit(source)
         (self.leafs if node.op == "NONE" else self.nodes).append(node)
 
     def pin(self, node: Node, il: int) -> Node:

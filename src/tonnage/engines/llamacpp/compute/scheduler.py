@@ -57,11 +57,12 @@ class Schedule:
     # --- passes 1 to 4: a backend for everything -----------------------------------------------
 
     def _assign(self) -> None:
+        backend = self.backend
         for tensor in (*self.graph.leafs, *self.graph.nodes):
-            if tensor not in self.backend:
+            if tensor not in backend:
                 found = self._by_memory(tensor)
                 if found is not None:
-                    self.backend[tensor] = found
+                    backend[tensor] = found
         work = [node for node in self.graph.nodes if node.op not in VIEWS]
         for nodes, gpus_only in ((work, True), (work[::-1], True), (work, False), (work[::-1], False)):
             self._spread(nodes, gpus_only)
@@ -73,21 +74,25 @@ class Schedule:
 
     def _by_memory(self, tensor: Node) -> int | None:
         """Where memory that is fixed already puts the tensor."""
-        home = tensor.root.home
+        home = (tensor.view_of or tensor).home
         if home is not None:
             return self._on_home(tensor, home)
         if tensor.flags & INPUT:
             return self.cpu
         if tensor.op in _NO_WEIGHT:
             return None
-        weight = next((s for s in tensor.sources if s.weight and s.home is not None), None)
-        if weight is None or weight.home is None:
-            return None
-        if weight.home < 0 and self.machine.op_offload and offloads(tensor):
+        for weight in tensor.sources:
+            if weight.weight and weight.home is not None:
+                return self._beside(tensor, weight.home)
+        return None
+
+    def _beside(self, tensor: Node, home: int) -> int | None:
+        """Where an operation runs whose weight lies at `home`."""
+        if home < 0 and self.machine.op_offload and offloads(tensor):
             gpu = next((g for g in range(self.machine.gpus) if gpu_supports(tensor, g)), None)
             if gpu is not None:
                 return gpu
-        return self._on_home(tensor, weight.home)
+        return self._on_home(tensor, home)
 
     def _on_home(self, tensor: Node, home: int) -> int | None:
         if home < 0:
@@ -97,8 +102,9 @@ class Schedule:
     def _spread(self, nodes: Iterable[Node], gpus_only: bool) -> None:
         """Give nodes without a backend the one of their neighbour before."""
         current: int | None = None
+        known = self.backend.get
         for node in nodes:
-            found = self.backend.get(node)
+            found = known(node)
             if found is not None:
                 current = None if gpus_only and found == self.cpu else found
             elif current is not None and self._supports(node, current):
@@ -158,15 +164,19 @@ class Schedule:
 
     def _needs_split(self, node: Node, split: Split) -> bool:
         """A new foreign weight starts a new split, so that the memory of the last one can be used again."""
-        if not split.inputs:
-            return False
-        weights = (s for s in node.sources if s.weight and s.home is not None)
-        return any(self.backend[s] != split.backend and not self._reaches(s, split.backend) for s in weights)
+        if split.inputs:
+            for source in node.sources:
+                if source.weight and source.home is not None and self._is_foreign(source, split.backend):
+                    return True
+        return False
+
+    def _is_foreign(self, tensor: Node, backend: int) -> bool:
+        return self.backend[tensor] != backend and not self._reaches(tensor, backend)
 
     def _bring_sources(self, node: Node, split: Split) -> None:
         """Replace every foreign source of the node by its copy on the split's device."""
         for i, source in enumerate(node.sources):
-            if self.backend[source] == split.backend or self._reaches(source, split.backend):
+            if not self._is_foreign(source, split.backend):
                 continue
             copies = self.copied.get((source, split.backend))
             if copies is None:
