@@ -142,12 +142,15 @@ def buffer_sizes(leafs: Sequence[Step], nodes: Sequence[Step], alignments: Seque
     # what lies in memory already, weights and caches, needs no counting
     own = [[s for s in node.sources if (s.view_of or s).home is None] for node, _ in nodes]
     _count(walk, nodes, own)
+    place, allocate, used = walk.place, walk.allocate, walk.used
     for (node, buffer), sources in zip(nodes, own, strict=True):
         for source in sources:
-            walk.allocate(source, buffer)
-        walk.allocate(node, buffer)
+            if source not in place and source.view_of is None:
+                allocate(source, buffer)
+        if node.view_of is None:
+            allocate(node, buffer)
         for source in sources:
-            walk.used(source)
+            used(source)
     return [arena.peak for arena in walk.arenas]
 
 

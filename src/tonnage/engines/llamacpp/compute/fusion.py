@@ -13,6 +13,9 @@ FUSED_GLU = frozenset({"swiglu", "geglu", "swiglu_oai", "swiglu_clamp"})
 GATES = frozenset({"SOFT_MAX", "UNARY"})
 """operations that a choice of experts begins with"""
 
+_BEHIND_MUL = frozenset({"VIEW", "MUL"})
+"""what follows the first multiplication of a weighted sum: a view of its result, or the other multiplication"""
+
 GATING = frozenset({"sigmoid", "softplus"})
 MOST_SUMMED_EXPERTS = 15
 """MOE_WEIGHTED_REDUCTION_MAX_EXPERTS"""
@@ -106,11 +109,11 @@ class Fusion:
 
     def _match_sum(self, nodes: list[Node], i: int) -> tuple[tuple[Node, ...], int] | None:
         first = nodes[i]
-        if first.op != "MUL" or first.type != "f32" or not is_contiguous(first):
+        if i + 1 == len(nodes) or nodes[i + 1].op not in _BEHIND_MUL or first.type != "f32" or not is_contiguous(first):
             return None
         weighted, muls = first, 1
         kept: tuple[Node, ...] | None = _full_and_weights(first)
-        if i + 1 < len(nodes) and nodes[i + 1].op == "MUL":
+        if nodes[i + 1].op == "MUL":
             second, inner = _full_and_weights(nodes[i + 1]), _full_and_weights(first)
             if second and inner and second[0] is first:
                 weighted, kept, muls = nodes[i + 1], (inner[0], second[1], inner[1]), 2
