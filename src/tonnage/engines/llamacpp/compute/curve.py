@@ -15,7 +15,7 @@ from tonnage.engines.llamacpp.compute import compute_by_device
 from tonnage.engines.llamacpp.placement import Placement
 from tonnage.engines.llamacpp.settings import Settings
 from tonnage.frozen import replace
-from tonnage.model.types import Model, Tensor
+from tonnage.model.types import Attention, Model, Tensor
 
 Sizes = Mapping[int, int]
 """bytes per device, the host as -1"""
@@ -39,7 +39,7 @@ def at_cells(settings: Settings, cells: int) -> Settings:
 
 def knots(model: Model, settings: Settings, lowest: int, highest: int) -> tuple[int, ...]:
     """Cells to walk at: both ends, their geometric middle, and where a window is full."""
-    windows = {m.window for layer in model.layers for m in layer.mixers if getattr(m, "window", 0)}
+    windows = {m.window for layer in model.layers for m in layer.mixers if isinstance(m, Attention) and m.window}
     full = {window_cells(window, at_cells(settings, highest)) for window in windows}
     padding = settings.build.cell_padding
     middle = max(padding, round((lowest * highest) ** 0.5) // padding * padding)
