@@ -280,6 +280,11 @@ def _read_header(path: str) -> tuple[Any, int]:
             raise CorruptError(f"{path}: {error}") from None
 
 
+def header_bytes(path: str) -> bytes:
+    """The bytes of a GGUF file before its tensors' data."""
+    return _read_bytes(path, _read_header(path)[0].data_offset)
+
+
 def _read_config(path: str) -> Model:
     """A config.json, with the headers of the safetensors beside it."""
     from tonnage.model import upload

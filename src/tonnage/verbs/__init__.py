@@ -27,6 +27,7 @@ HELP = Option("help", "this help", ("--help", "-h"), alone="yes")
 LIST = Option("list", "the quants that a repo of GGUF files holds: exact sizes and verdicts", ("--list",), alone="yes")
 FORMATS = Option("formats", "formats of safetensors (FP8, AWQ, MLX, ...) in place of recipes", ("--formats",), alone="yes")
 FILE = Option("file", "TOML file of your own devices", ("--file",))
+PROGRAM = Option("program", "the llama-fit-params to run, if it is not the one on PATH", ("--program",))
 NAMES = Option("names", "names alone, one a line", ("--names",), alone="yes")
 
 
@@ -68,6 +69,14 @@ VERBS = (
         "tonnage.verbs.explain",
         (WORDS, JSON, COLOUR, HELP),
         examples=("tonnage explain qwen3.5-122b-a10b -q Q4_K_M -c 256K kv",),
+    ),
+    Verb(
+        "check-engine",
+        "FILE.gguf [options]",
+        "what your own llama-fit-params measures for a file, beside what Tonnage says; no weights are read",
+        "tonnage.verbs.check_engine",
+        (ROWS, JSON, PROGRAM, COLOUR, HELP),
+        examples=("tonnage check-engine ./model.gguf -c 32K --program ./build/bin/llama-fit-params",),
     ),
     Verb(
         "models",

@@ -34,6 +34,29 @@ def test_every_byte_on_the_gpu(source: Callable[[], Model]) -> None:
     assert all(part.error is None for part in gpu.parts)
 
 
+MIB = 2**20
+ON_TWO = {"device": ["cuda:48480MiB-free"] * 2}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"cache_type_k": "q8_0", "cache_type_v": "q8_0"}, [880, 280]),
+        ({"flash_attn": "off"}, [16_978, 538]),
+        ({"cpu_moe": True}, [1556, 280]),
+        ({"cpu_moe": True, "op_offload": False}, [382, 365]),
+        (ON_TWO, [1272, 1218, 1084]),
+        ({**ON_TWO, "override_tensor": "nothing=CPU"}, [424, 426, 280]),
+    ],
+    ids=str,
+)
+def test_what_makes_the_compute_buffer_larger(given: dict[str, object], expected: list[int]) -> None:
+    """The figures of docs/how-llama.cpp-uses-memory.md, MiB on every GPU and the host."""
+    devices = answer(from_dict(QUESTION | given), from_config()).devices
+
+    assert expected == [round(sum(p.bytes for p in device.parts if p.part == "compute") / MIB) for device in devices]
+
+
 @pytest.mark.parametrize("source", [from_config, from_file])
 def test_what_stays_on_the_host(source: Callable[[], Model]) -> None:
     """The embedding, the inputs and the outputs; what the server may grow to is told apart."""

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 import llama_cases
 from llama_cases import Case
 from tonnage.engines.llamacpp import placement_of
+from tonnage.engines.llamacpp.compute import compute_by_device
 from tonnage.engines.llamacpp.placement import HOST, layer_devices, place
 from tonnage.errors import QuestionError
 from tonnage.question import from_dict
@@ -36,12 +37,25 @@ def unpacked(runs: str) -> tuple[int, ...]:
 
 
 @pytest.mark.parametrize("case", SPREAD, ids=str)
-@pytest.mark.parametrize("term", [0, 1], ids=["weights", "cache"])
+@pytest.mark.parametrize("term", [0, 1, 2], ids=["weights", "cache", "compute"])
 def test_bytes_are_where_the_engine_put_them(case: Case, term: int) -> None:
-    """Weights and cache of every device to the byte."""
+    """Weights, cache and compute buffers of every device to the byte."""
     assert case.measured is not None
 
     assert llama_cases.column(case.measured, term) == llama_cases.column(llama_cases.predicted(llama_cases.answered(case)), term)
+
+
+@pytest.mark.parametrize("case", SPREAD, ids=str)
+def test_the_view_of_fit_is_the_engines(case: Case) -> None:
+    """What --fit measures without allocating, to the byte: on several GPUs it is not what is allocated."""
+    row, model = ROWS[case.name], llama_cases.model(case.question.model)
+    settings, placement = placement_of(case.question, model)
+    seen = compute_by_device(model, model.tensors, settings, placement, as_fit_sees_it=True)
+    buffers = row["buffers"] | {name: [0, 0, nbytes] for name, nbytes in row.get("as_fit_sees_it", {}).items()}
+
+    assert llama_cases.column(llama_cases.by_device(buffers), 2) == {
+        "host" if device == HOST else f"gpu{device}": computed.bytes for device, computed in sorted(seen.items()) if computed.bytes
+    }
 
 
 # --- the split of layers -----------------------------------------------------------------------------

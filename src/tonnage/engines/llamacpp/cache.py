@@ -29,11 +29,18 @@ class CacheTensor(NamedTuple):
 def cache_by_device(model: Model, settings: Settings, placement: Placement) -> dict[tuple[str, int], int]:
     """Bytes per (kv or state, device); the host is -1."""
     total: Counter[tuple[str, int]] = Counter()
-    for i in range(len(model.layers)):
-        device = placement.cache_device(i)
+    alike = Counter((first, placement.cache_device(i)) for i, first in enumerate(_first_alike(model)))
+    for (i, device), count in alike.items():
         for part, nbytes in _layer_bytes(model, i, settings, CPU if device == HOST else CUDA).items():
-            total[part, device] += nbytes
+            total[part, device] += count * nbytes
     return dict(total)
+
+
+@lru_cache(maxsize=64)
+def _first_alike(model: Model) -> tuple[int, ...]:
+    """For every block the number of the first one that is like it: hashing a layer costs more than counting its bytes."""
+    first: dict[Layer, int] = {}
+    return tuple(first.setdefault(layer, i) for i, layer in enumerate(model.layers))
 
 
 def _layer_bytes(model: Model, i: int, settings: Settings, alignment: Alignment) -> dict[str, int]:

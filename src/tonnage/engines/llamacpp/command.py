@@ -12,7 +12,7 @@ def launch(question: Question, model: Model, settings: Settings, recipe: str, cp
     program = "llama-server" if settings.profile == "server" else "llama-cli"
     words = [program, *_weights(question, model, recipe), "--fit", "off", "-c", str(wanted_cells(question, model)), *_slots(question, settings)]
     words += ["-ngl", _layers(question, cpu_only)]
-    words += [word for option in _options(question, settings) for word in option]
+    words += [_quoted(word) for option in options(question, settings) for word in option]
     return " ".join(words)
 
 
@@ -50,7 +50,8 @@ def _layers(question: Question, cpu_only: bool) -> str:
     return "all" if question.gpu_layers is None or question.gpu_layers < 0 else str(question.gpu_layers)
 
 
-def _options(question: Question, settings: Settings) -> list[tuple[str, ...]]:
+def options(question: Question, settings: Settings) -> list[tuple[str, ...]]:
+    """Flags with their values, one tuple each, for every setting that is not the engine's default and names no device's layers or slots."""
     build = settings.build
     values = (
         ("-b", question.batch if question.batch and settings.batch != min(build.batch, settings.n_ctx) else None),
@@ -59,11 +60,11 @@ def _options(question: Question, settings: Settings) -> list[tuple[str, ...]]:
         ("-ctk", settings.type_k if settings.type_k != "f16" else None),
         ("-ctv", settings.type_v if settings.type_v != "f16" else None),
         ("-ncmoe", question.n_cpu_moe or None),
-        ("-ot", _quoted(question.override_tensor) if question.override_tensor else None),
+        ("-ot", question.override_tensor or None),
         ("-ts", ",".join(f"{x:g}" for x in question.tensor_split) if question.tensor_split else None),
         ("-mg", question.main_gpu or None),
         ("-sm", question.split_mode if question.split_mode not in (None, "layer") else None),
-        ("--mmproj", _quoted(question.mmproj) if question.mmproj else None),
+        ("--mmproj", question.mmproj or None),
         ("--spec-type", "draft-mtp" if settings.n_draft else None),
     )
     switches = (
@@ -73,6 +74,6 @@ def _options(question: Question, settings: Settings) -> list[tuple[str, ...]]:
         ("-cmoe", bool(question.cpu_moe)),
         ("--no-mmap", not settings.mmap),
     )
-    adapters: list[tuple[str, ...]] = [("--lora", _quoted(path)) for path in question.lora or ()]
+    adapters: list[tuple[str, ...]] = [("--lora", path) for path in question.lora or ()]
     given: list[tuple[str, ...]] = [(name, str(value)) for name, value in values if value is not None]
     return given + [(name,) for name, on in switches if on] + adapters

@@ -63,7 +63,8 @@ def _weights(model: Model, tensors: tuple[Tensor, ...], settings: Settings, plac
         more = ", and once more on the GPU as the output matrix" if tied and placement.output != HOST else ""
         yield f"The token embedding ({embedding.nbytes:,} bytes) stays in host memory{more}."
     trunk = len(model.layers) - model.n_nextn
-    if model.n_nextn and not settings.n_draft and any(t.block is not None and t.block >= trunk for t in tensors):
+    # the blocks of prediction come last
+    if model.n_nextn and not settings.n_draft and any(t.block is not None and t.block >= trunk for t in reversed(tensors)):
         yield "The multi-token-prediction block is in the file but is not loaded; --speculative mtp counts it."
 
 

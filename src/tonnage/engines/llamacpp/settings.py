@@ -10,9 +10,6 @@ from tonnage.question import Question
 from tonnage.units import pad
 
 DEFAULT_CONTEXT = 32768
-TORN_WITHOUT_KV_OFFLOAD = ("lfm2",)
-"""architectures whose attention follows a cache in host memory, away from its layer (seen in the engine's report; nine others stay)"""
-
 UNPROVEN_BACKENDS = ("metal", "vulkan", "rocm")
 
 
@@ -88,8 +85,8 @@ def resolve(question: Question, model: Model) -> Settings:
         batch=batch,
         ubatch=ubatch,
         outputs=min(ubatch, batch if profile == "tools" else slots * (1 + n_draft)),
-        flash_attn=_flash_attn(question, model),
-        flash_auto=question.flash_attn not in ("on", "off"),
+        flash_attn=question.flash_attn != "off",
+        flash_auto=_flash_auto(question, type_v),
         v_transposed=question.flash_attn == "off",
         type_k=type_k,
         type_v=type_v,
@@ -137,10 +134,9 @@ ABORTS_ON_UNEVEN_SLOTS = frozenset({"kimi-linear"})
 """architectures on which llama.cpp b11434 aborts where the slots do not divide the ubatch (seen: ub 512, 3 slots)"""
 
 
-def _flash_attn(question: Question, model: Model) -> bool:
-    """`auto` is on, unless attention lands on another device than its layer."""
-    torn = question.kv_offload is False and question.backend != "cpu" and model.architecture in TORN_WITHOUT_KV_OFFLOAD
-    return question.flash_attn == "on" or (question.flash_attn != "off" and not torn)
+def _flash_auto(question: Question, type_v: str) -> bool:
+    """Whether llama.cpp may give flash attention up: quantised values need it, so that `auto` then means on (llama_init_from_model)."""
+    return question.flash_attn not in ("on", "off") and block_type(type_v).elements == 1
 
 
 def _refuse(settings: Settings, model: Model) -> None:

@@ -79,24 +79,21 @@ class _Walk:
         self.size_in = size_in
         self.children: dict[Node, int] = {}
         self.views: dict[Node, int] = {}
-        self.place: dict[Node, tuple[int, int]] = {}
-        """(buffer, offset) of what was allocated once"""
-        self.owned: set[Node] = set()
-        """what is allocated now"""
+        self.place: dict[Node, tuple[int, int, int]] = {}
+        """(buffer, offset, bytes) of what is allocated now, and of the graph's outputs for good"""
 
     def allocate(self, node: Node, buffer: int) -> None:
-        if node.home is not None or node in self.owned or node.view_of is not None:
+        if node.home is not None or node.view_of is not None or node in self.place:
             return
-        self.owned.add(node)
-        if node.op in IN_PLACE and self._reuse(node):
-            return
-        self.place[node] = buffer, self.arenas[buffer].take(self.size_in(node, buffer))
+        if node.op not in IN_PLACE or not self._reuse(node):
+            size = self.size_in(node, buffer)
+            self.place[node] = buffer, self.arenas[buffer].take(size), size
 
     def _reuse(self, node: Node) -> bool:
         """Take over a source's memory, where nothing else needs it."""
         for parent in node.sources:
-            # views are never owned: only a tensor with memory of its own is taken over
-            if parent not in self.owned or parent.flags & OUTPUT or not _same_layout(node, parent):
+            # views have no place: only a tensor with memory of its own is taken over
+            if parent not in self.place or parent.flags & OUTPUT or not _same_layout(node, parent):
                 continue
             if self.children.get(parent, 0) != 1 or self.views.get(parent, 0):
                 continue
@@ -105,34 +102,32 @@ class _Walk:
         return False
 
     def _take_over(self, node: Node, parent: Node) -> None:
-        buffer, offset = self.place[node] = self.place[parent]
-        self.owned.discard(parent)
+        buffer, offset, before = self.place.pop(parent)
+        after = self.size_in(node, buffer)
+        self.place[node] = buffer, offset, after
         arena = self.arenas[buffer]
-        before = pad(self.size_in(parent, buffer), arena.alignment)
-        after = pad(self.size_in(node, buffer), arena.alignment)
-        if before > after:
-            arena.give(offset + after, before - after)
-
-    def release(self, node: Node) -> None:
-        if node.flags & OUTPUT:
-            return
-        buffer, offset = self.place[node]
-        self.arenas[buffer].give(offset, self.size_in(node, buffer))
-        self.owned.discard(node)
+        kept = pad(after, arena.alignment)
+        if pad(before, arena.alignment) > kept:
+            arena.give(offset + kept, pad(before, arena.alignment) - kept)
 
     def used(self, parent: Node) -> None:
         """One use of `parent` is over; free it, or what it views, after the last."""
-        left = self.children[parent] = self.children.get(parent, 0) - 1
-        if left or self.views.get(parent, 0):
+        left = self.children[parent] = self.children[parent] - 1
+        if left or self.views.get(parent):
             return
         root = parent.view_of
         if root is None:
-            if parent in self.owned:
-                self.release(parent)
+            self._release(parent)
             return
-        self.views[root] = self.views.get(root, 0) - 1
-        if not self.views[root] and not self.children.get(root, 0) and root in self.owned:
-            self.release(root)
+        left = self.views[root] = self.views.get(root, 0) - 1
+        if not left and not self.children.get(root):
+            self._release(root)
+
+    def _release(self, node: Node) -> None:
+        if node.flags & OUTPUT or node not in self.place:
+            return
+        buffer, offset, size = self.place.pop(node)
+        self.arenas[buffer].give(offset, size)
 
 
 def _same_layout(a: Node, b: Node) -> bool:
@@ -144,19 +139,31 @@ def buffer_sizes(leafs: Sequence[Step], nodes: Sequence[Step], alignments: Seque
     walk = _Walk(alignments, size_in)
     for leaf, buffer in leafs:
         walk.allocate(leaf, buffer)
-    for node, buffer in nodes:
-        if node.view_of is not None and node.op != "NONE":
-            walk.views[node.view_of] = walk.views.get(node.view_of, 0) + 1
+    # what lies in memory already, weights and caches, needs no counting
+    own = [[s for s in node.sources if (s.view_of or s).home is None] for node, _ in nodes]
+    _count(walk, nodes, own)
+    place, allocate, used = walk.place, walk.allocate, walk.used
+    for (node, buffer), sources in zip(nodes, own, strict=True):
+        for source in sources:
+            if source not in place and source.view_of is None:
+                allocate(source, buffer)
+        if node.view_of is None:
+            allocate(node, buffer)
+        for source in sources:
+            used(source)
+    return [arena.peak for arena in walk.arenas]
+
+
+def _count(walk: _Walk, nodes: Sequence[Step], own: Sequence[Sequence[Node]]) -> None:
+    """Count views and uses of every tensor; inputs are allocated before all else."""
+    children, views = walk.children, walk.views
+    for (node, buffer), sources in zip(nodes, own, strict=True):
+        root = node.view_of
+        if root is not None and node.op != "NONE":
+            views[root] = views.get(root, 0) + 1
         if node.flags & INPUT:
             walk.allocate(node, buffer)
-        for source in node.sources:
-            walk.children[source] = walk.children.get(source, 0) + 1
+        for source in sources:
+            children[source] = children.get(source, 0) + 1
             if source.flags & INPUT:
                 walk.allocate(source, buffer)
-    for node, buffer in nodes:
-        for source in node.sources:
-            walk.allocate(source, buffer)
-        walk.allocate(node, buffer)
-        for source in node.sources:
-            walk.used(source)
-    return [arena.peak for arena in walk.arenas]

@@ -19,13 +19,17 @@ FLASH_GROUPED = {192: 8, 320: 32, 512: 1, 576: 1}
 
 FLASH_TYPES = frozenset({"f32", "f16", "bf16", "q4_0", "q8_0", "q4_1", "q5_0", "q5_1"})
 
+UNBLOCKED = frozenset(name for name, block in TYPES.items() if block.elements == 1)
+"""types whose rows are never padded"""
+
 _KQ_STRIDE = 256
 
 
 def cuda_size(node: Node) -> int:
     """Bytes on a GPU: padded rows of quantised tensors, and flash attention's F16 copies of K and V."""
-    size = _flash_size(node) if node.op == "FLASH_ATTN_EXT" else node.nbytes
-    return size + row_padding(node.type, node.ne[0])
+    if node.op == "FLASH_ATTN_EXT":
+        return _flash_size(node)
+    return node.nbytes if node.type in UNBLOCKED else node.nbytes + row_padding(node.type, node.ne[0])
 
 
 def cpu_size(node: Node) -> int:
@@ -85,8 +89,8 @@ def offloads(node: Node) -> bool:
 def gpu_supports(node: Node, gpu: int) -> bool:
     """Whether this GPU can run the operation: no source on another GPU, and a kernel for it."""
     for source in node.sources:
-        home = source.root.home
-        if home is not None and home not in (gpu, -1):
+        home = (source.view_of or source).home
+        if home is not None and home != gpu and home >= 0:
             return False
     kernel = _KERNELS.get(node.op)
     return kernel is None or kernel(node)

@@ -3,12 +3,19 @@
 Source: ggml_backend_cuda_graph_optimize and its matchers, ggml/src/ggml-cuda/ggml-cuda.cu of build 11434.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from tonnage.engines.llamacpp.compute.graph import OUTPUT, Graph, Node, is_contiguous
 from tonnage.quant.types import TYPES
 
 FUSED_GLU = frozenset({"swiglu", "geglu", "swiglu_oai", "swiglu_clamp"})
+GATES = frozenset({"SOFT_MAX", "UNARY"})
+"""operations that a choice of experts begins with"""
+
+_BEHIND_MUL = frozenset({"VIEW", "MUL"})
+"""what follows the first multiplication of a weighted sum: a view of its result, or the other multiplication"""
+
 GATING = frozenset({"sigmoid", "softplus"})
 MOST_SUMMED_EXPERTS = 15
 """MOE_WEIGHTED_REDUCTION_MAX_EXPERTS"""
@@ -24,21 +31,21 @@ class Fusion:
     """The optimiser of one graph: it needs to know how often every tensor is used."""
 
     def __init__(self, graph: Graph) -> None:
-        self.uses: dict[Node, int] = {}
-        for node in graph.nodes:
-            for source in node.sources:
-                self.uses[source] = self.uses.get(source, 0) + 1
+        self.uses = Counter(source for node in graph.nodes for source in node.sources)
 
-    def __call__(self, nodes: list[Node]) -> tuple[list[Node], Mapping[Node, Sequence[Node]]]:
-        """The nodes of one split in their new order, and what each of them keeps alive."""
+    def __call__(self, nodes: list[Node], after: Node | None = None) -> tuple[list[Node], Mapping[Node, Sequence[Node]]]:
+        """The nodes of one split in their new order, and what is kept alive until which node.
+
+        `after` is the first node of the next split: a choice of experts at the end of its split is kept until then.
+        """
         keep: Keep = {}
-        if not any(node.op in ("MUL_MAT_ID", "ARGSORT") for node in nodes):
-            return nodes, keep
-        ordered = self._group_shared_experts(list(nodes), keep)
+        ordered = self._group_shared_experts(list(nodes), keep) if any(node.op == "MUL_MAT_ID" for node in nodes) else nodes
         i = 0
         while i < len(ordered):
-            i += self._weighted_sum(ordered, i, keep)
-            i += self._routing(ordered, i, keep)
+            if ordered[i].op == "MUL":
+                i += self._weighted_sum(ordered, i, keep)
+            elif ordered[i].op in GATES:
+                i += self._routing(ordered, i, keep, after)
             i += 1
         return ordered, keep
 
@@ -102,11 +109,11 @@ class Fusion:
 
     def _match_sum(self, nodes: list[Node], i: int) -> tuple[tuple[Node, ...], int] | None:
         first = nodes[i]
-        if first.op != "MUL" or first.type != "f32" or not is_contiguous(first):
+        if i + 1 == len(nodes) or nodes[i + 1].op not in _BEHIND_MUL or first.type != "f32" or not is_contiguous(first):
             return None
         weighted, muls = first, 1
         kept: tuple[Node, ...] | None = _full_and_weights(first)
-        if i + 1 < len(nodes) and nodes[i + 1].op == "MUL":
+        if nodes[i + 1].op == "MUL":
             second, inner = _full_and_weights(nodes[i + 1]), _full_and_weights(first)
             if second and inner and second[0] is first:
                 weighted, kept, muls = nodes[i + 1], (inner[0], second[1], inner[1]), 2
@@ -121,12 +128,12 @@ class Fusion:
 
     # --- the choice of experts ---------------------------------------------------------------------
 
-    def _routing(self, nodes: list[Node], i: int, keep: Keep) -> int:
+    def _routing(self, nodes: list[Node], i: int, keep: Keep, after: Node | None) -> int:
         """Nodes to skip: those of the routing that starts at `i`."""
         count = self._match_routing(nodes, i)
-        if not count or i + count >= len(nodes):
+        last = nodes[i + count] if i + count < len(nodes) else after
+        if not count or last is None:
             return 0
-        last = nodes[i + count]
         for node in nodes[i : i + count]:
             _add(keep, last, (node, *node.sources))
         return count - 1
@@ -138,7 +145,7 @@ class Fusion:
             return 0
         at = i + 1
         if gate.param == "softplus":
-            if nodes[at].op != "SQRT":
+            if at == len(nodes) or nodes[at].op != "SQRT":
                 return 0
             at += 1
         probs = nodes[at - 1]
@@ -169,7 +176,7 @@ class Fusion:
         for node in group:
             if node in shown:
                 continue
-            if node.flags & OUTPUT or within.get(node, 0) != self.uses.get(node, 0):
+            if node.flags & OUTPUT or within.get(node, 0) != self.uses[node]:
                 return False
             if node.view_of is not None and node.view_of not in inside and not node.view_of.weight:
                 return False

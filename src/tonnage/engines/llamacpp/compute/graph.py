@@ -21,7 +21,7 @@ class Node:
     tensor that is allocated before the graph (host: -1), None for what the graph itself allocates.
     """
 
-    __slots__ = ("_nbytes", "flags", "home", "index", "name", "nb", "ne", "op", "param", "sources", "type", "view_of", "view_offset", "weight")
+    __slots__ = ("_nbytes", "flags", "home", "name", "nb", "ne", "op", "param", "sources", "type", "view_of", "view_offset", "weight")
 
     def __init__(
         self,
@@ -51,7 +51,6 @@ class Node:
         self.home = home
         self.weight = weight
         self.param = param
-        self.index = -1
         self._nbytes = -1
 
     @property
@@ -90,8 +89,6 @@ class Graph:
         self.leafs = leafs
         self.nodes = nodes
         self.pinned = pinned or {}
-        for i, node in enumerate((*leafs, *nodes)):
-            node.index = i
 
 
 def is_contiguous(node: Node) -> bool:

@@ -23,11 +23,6 @@ MULTIMODAL_ROPE = frozenset({"qwen2vl", "qwen3vl", "qwen3vlmoe", "qwen35", "qwen
 """architectures that rotate by four positions a token, whatever their metadata say (llama_model_rope_type)"""
 
 
-AUTOREGRESSIVE, CHUNKED = 1, 16
-"""tokens per sequence of the batches on which llama.cpp tries its fused delta net (llm_fused_op_probe)"""
-ALL_FUSED = frozenset({AUTOREGRESSIVE, CHUNKED})
-
-
 class Batch(NamedTuple):
     """The batch that a graph is built for."""
 
@@ -47,7 +42,6 @@ class Net:
         placement: Placement,
         blocks: tuple[int, ...] | None = None,
         batch: Batch | None = None,
-        fused: frozenset[int] = ALL_FUSED,
         given_up: frozenset[str] = frozenset(),
     ) -> None:
         self.model = model
@@ -60,8 +54,6 @@ class Net:
         self.n_tensors = len(tensors)
         batch = batch or Batch(settings.slots, settings.tokens, min(settings.outputs, settings.tokens))
         self.n_seqs, self.n_tokens, self.n_outputs = batch
-        self.fused = fused
-        self.delta_nets: list[tuple[int, Node]] = []
         self.given_up = given_up
         self.flash = settings.flash_attn
         self.v_transposed = settings.v_transposed
@@ -124,16 +116,16 @@ class Net:
 
     def expand(self, node: Node) -> Node:
         """Add the node and all that it needs, sources first (ggml_build_forward_expand)."""
-        self._visit(node, True)
+        if node not in self._seen:
+            self._visit(node)
         return node
 
-    def _visit(self, node: Node, compute: bool) -> None:
-        if node in self._seen:
-            return
-        self._seen.add(node)
+    def _visit(self, node: Node) -> None:
+        seen = self._seen
+        seen.add(node)
         for source in node.sources:
-            if source not in self._seen:
-                self._visit(source, compute)
+            if source not in seen:
+                self._visit(source)
         (self.leafs if node.op == "NONE" else self.nodes).append(node)
 
     def pin(self, node: Node, il: int) -> Node:

@@ -8,21 +8,15 @@ from collections.abc import Callable, Iterator
 from tonnage.engines.llamacpp.compute import streams
 from tonnage.engines.llamacpp.compute.backends import flash_supported
 from tonnage.engines.llamacpp.compute.graph import Graph, Node
-from tonnage.engines.llamacpp.compute.net import ALL_FUSED, AUTOREGRESSIVE, CHUNKED, Batch, Net
+from tonnage.engines.llamacpp.compute.net import Batch, Net
 from tonnage.engines.llamacpp.compute.scheduler import Machine, Schedule
 from tonnage.engines.llamacpp.placement import HOST, Placement
 from tonnage.engines.llamacpp.settings import Settings
-from tonnage.errors import RefusedError
 from tonnage.frozen import dataclass, replace
 from tonnage.model.types import Model, Recurrent, Tensor
-from tonnage.quant.types import block_type
 
 ONE_SEQUENCE_TOO = frozenset({"kimi-linear", "minimax-01"})
 """architectures whose graph is reserved once more for one sequence, which may need more than one for all slots"""
-
-DELTA_RULE = frozenset({"gated_delta", "kda"})
-RECURRENT = DELTA_RULE | {"mamba", "mamba2", "short_conv"}
-"""kinds of recurrent mixers"""
 
 Builder = Callable[[Net], Graph]
 
@@ -37,12 +31,11 @@ class Reserve:
     settings: Settings
     placement: Placement
     blocks: tuple[int, ...] | None = None
-    fused: frozenset[int] = ALL_FUSED
     given_up: frozenset[str] = frozenset()
 
     def net(self, batch: Batch | None = None) -> Net:
         """The start of a graph: for the largest batch, if no other is given."""
-        return Net(self.model, self.tensors, self.settings, self.placement, self.blocks, batch, self.fused, self.given_up)
+        return Net(self.model, self.tensors, self.settings, self.placement, self.blocks, batch, self.given_up)
 
     def graph(self, batch: Batch | None = None) -> Graph:
         """A whole graph."""
@@ -54,12 +47,11 @@ def reserved(
 ) -> Iterator[Graph]:
     """One graph, or two: every buffer becomes as large as the larger of them needs it.
 
-    Raises RefusedError where flash attention is given up although values are quantised, KeyError where the
-    engine would build a graph that is not known here.
+    Raises KeyError where the engine would build a graph that is not known here.
     """
     reserve = Reserve(build, model, tensors, settings, placement, blocks)
     if _may_stray(reserve):
-        reserve = _with_delta_nets_resolved(_with_flash_resolved(reserve))
+        reserve = _with_flash_resolved(reserve)
     if streams.may_stray(model, tensors, placement):
         reserve = _with_streams_resolved(reserve)
     graph = reserve.graph()
@@ -72,8 +64,8 @@ def reserved(
         yield reserve.graph(Batch(1, n_tokens, min(settings.outputs, n_tokens)))
 
 
-def _mixes(model: Model, kinds: frozenset[str]) -> bool:
-    return any(isinstance(mixer, Recurrent) and mixer.kind in kinds for layer in model.layers for mixer in layer.mixers)
+def _has_recurrent(model: Model) -> bool:
+    return any(isinstance(mixer, Recurrent) for layer in model.layers for mixer in layer.mixers)
 
 
 def _has_kernel(node: Node) -> bool:
@@ -81,13 +73,13 @@ def _has_kernel(node: Node) -> bool:
 
 
 def _may_stray(reserve: Reserve) -> bool:
-    """Whether an operation between host and GPU could end up on the wrong side."""
+    """Whether attention could end up on another device than its layer's."""
     placement = reserve.placement
     if not placement.devices:
         return False
     if not reserve.settings.kv_offload:
         return True
-    return _mixes(reserve.model, RECURRENT) and (HOST in placement.layers or _moves_mixers(reserve.tensors, placement))
+    return (_has_recurrent(reserve.model) and HOST in placement.layers) or _moves_mixers(reserve.tensors, placement)
 
 
 def _moves_mixers(tensors: tuple[Tensor, ...], placement: Placement) -> bool:
@@ -103,18 +95,13 @@ def _with_flash_resolved(reserve: Reserve) -> Reserve:
     settings = reserve.settings
     if not (settings.flash_auto and settings.flash_attn):
         return reserve
-    graph = replace(reserve, blocks=None).graph(_probe(settings, AUTOREGRESSIVE))
+    graph = replace(reserve, blocks=None).graph(_probe(settings))
     found = [(_layer_of(node), node) for node in graph.nodes if node.op == "FLASH_ATTN_EXT"]
     return _without_flash(reserve) if _strays(reserve, graph, found) else reserve
 
 
 def _without_flash(reserve: Reserve) -> Reserve:
-    settings = reserve.settings
-    if block_type(settings.type_v).elements > 1:
-        raise RefusedError(
-            f"cache_type_v={settings.type_v}: llama.cpp gives flash attention up for {reserve.model.architecture} in this placement; take f16 for V"
-        )
-    return replace(reserve, settings=replace(settings, flash_attn=False))
+    return replace(reserve, settings=replace(reserve.settings, flash_attn=False))
 
 
 def _layer_of(node: Node) -> int:
@@ -125,28 +112,16 @@ def _layer_of(node: Node) -> int:
     return int(keys.name.rpartition("_l")[2])
 
 
-def _with_delta_nets_resolved(reserve: Reserve) -> Reserve:
-    """Fused delta nets given up, for one token or for many, where one would leave its layer's device."""
-    if not _mixes(reserve.model, DELTA_RULE):
-        return reserve
-    for per_sequence in (AUTOREGRESSIVE, CHUNKED):
-        net = replace(reserve, blocks=None).net(_probe(reserve.settings, per_sequence))
-        graph = reserve.build(net)
-        if _strays(reserve, graph, net.delta_nets):
-            reserve = replace(reserve, fused=reserve.fused - {per_sequence})
-    return reserve
-
-
 def _with_streams_resolved(reserve: Reserve) -> Reserve:
     """Fused operations on residual streams given up where one would leave its layer's device."""
-    probe, batch = replace(reserve, blocks=None), _probe(reserve.settings, AUTOREGRESSIVE)
+    probe, batch = replace(reserve, blocks=None), _probe(reserve.settings)
     machine = Machine(reserve.placement.devices, reserve.settings.op_offload)
     return replace(reserve, given_up=streams.given_up(lambda gone: replace(probe, given_up=gone).graph(batch), reserve.placement, machine))
 
 
-def _probe(settings: Settings, per_sequence: int) -> Batch:
-    n_tokens = per_sequence * settings.slots
-    return Batch(settings.slots, n_tokens, n_tokens)
+def _probe(settings: Settings) -> Batch:
+    """The batch on which llama.cpp tries its fused operations: one token a slot."""
+    return Batch(settings.slots, settings.slots, settings.slots)
 
 
 def _strays(reserve: Reserve, graph: Graph, found: list[tuple[int, Node]]) -> bool:

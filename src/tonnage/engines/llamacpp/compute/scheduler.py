@@ -20,7 +20,8 @@ _NO_WEIGHT = frozenset({"ROPE", "FLASH_ATTN_EXT"})
 
 Dependencies = Mapping[Node, Sequence[Node]]
 """node -> tensors that must stay allocated until it is computed"""
-Optimiser = Callable[[list[Node]], tuple[list[Node], Dependencies]]
+Optimiser = Callable[[list[Node], Node | None], tuple[list[Node], Dependencies]]
+"""a split's nodes and the first node behind them -> their new order, and what must outlive which node"""
 
 
 class Split(NamedTuple):
@@ -56,11 +57,12 @@ class Schedule:
     # --- passes 1 to 4: a backend for everything -----------------------------------------------
 
     def _assign(self) -> None:
+        backend = self.backend
         for tensor in (*self.graph.leafs, *self.graph.nodes):
-            if tensor not in self.backend:
+            if tensor not in backend:
                 found = self._by_memory(tensor)
                 if found is not None:
-                    self.backend[tensor] = found
+                    backend[tensor] = found
         work = [node for node in self.graph.nodes if node.op not in VIEWS]
         for nodes, gpus_only in ((work, True), (work[::-1], True), (work, False), (work[::-1], False)):
             self._spread(nodes, gpus_only)
@@ -72,21 +74,25 @@ class Schedule:
 
     def _by_memory(self, tensor: Node) -> int | None:
         """Where memory that is fixed already puts the tensor."""
-        home = tensor.root.home
+        home = (tensor.view_of or tensor).home
         if home is not None:
             return self._on_home(tensor, home)
         if tensor.flags & INPUT:
             return self.cpu
         if tensor.op in _NO_WEIGHT:
             return None
-        weight = next((s for s in tensor.sources if s.weight and s.home is not None), None)
-        if weight is None or weight.home is None:
-            return None
-        if weight.home < 0 and self.machine.op_offload and offloads(tensor):
+        for weight in tensor.sources:
+            if weight.weight and weight.home is not None:
+                return self._beside(tensor, weight.home)
+        return None
+
+    def _beside(self, tensor: Node, home: int) -> int | None:
+        """Where an operation runs whose weight lies at `home`."""
+        if home < 0 and self.machine.op_offload and offloads(tensor):
             gpu = next((g for g in range(self.machine.gpus) if gpu_supports(tensor, g)), None)
             if gpu is not None:
                 return gpu
-        return self._on_home(tensor, weight.home)
+        return self._on_home(tensor, home)
 
     def _on_home(self, tensor: Node, home: int) -> int | None:
         if home < 0:
@@ -96,8 +102,9 @@ class Schedule:
     def _spread(self, nodes: Iterable[Node], gpus_only: bool) -> None:
         """Give nodes without a backend the one of their neighbour before."""
         current: int | None = None
+        known = self.backend.get
         for node in nodes:
-            found = self.backend.get(node)
+            found = known(node)
             if found is not None:
                 current = None if gpus_only and found == self.cpu else found
             elif current is not None and self._supports(node, current):
@@ -157,15 +164,19 @@ class Schedule:
 
     def _needs_split(self, node: Node, split: Split) -> bool:
         """A new foreign weight starts a new split, so that the memory of the last one can be used again."""
-        if not split.inputs:
-            return False
-        weights = (s for s in node.sources if s.weight and s.home is not None)
-        return any(self.backend[s] != split.backend and not self._reaches(s, split.backend) for s in weights)
+        if split.inputs:
+            for source in node.sources:
+                if source.weight and source.home is not None and self._is_foreign(source, split.backend):
+                    return True
+        return False
+
+    def _is_foreign(self, tensor: Node, backend: int) -> bool:
+        return self.backend[tensor] != backend and not self._reaches(tensor, backend)
 
     def _bring_sources(self, node: Node, split: Split) -> None:
         """Replace every foreign source of the node by its copy on the split's device."""
         for i, source in enumerate(node.sources):
-            if self.backend[source] == split.backend or self._reaches(source, split.backend):
+            if not self._is_foreign(source, split.backend):
                 continue
             copies = self.copied.get((source, split.backend))
             if copies is None:
@@ -192,24 +203,33 @@ def compute_sizes(graph: Graph, machine: Machine, optimise: Optimiser, *, as_fit
 
 def _steps(schedule: Schedule, optimise: Optimiser) -> tuple[list[Step], list[Step]]:
     """The graph as the allocator gets it: with copies, and what must outlive its last use."""
-    changed = {node: _with_sources(node, sources) for node, sources in schedule.replaced.items()}
+    for node, sources in schedule.replaced.items():
+        node.sources = sources
+    keep: dict[Node, list[Node]] = {}
+    ordered = [_optimised(schedule, i, optimise, keep) for i in range(len(schedule.splits))]
     nodes: list[Step] = []
-    for split in schedule.splits:
+    for split, split_nodes in zip(schedule.splits, ordered, strict=True):
         for tensor in split.inputs:
             nodes.append((_dependency((tensor,)), schedule.backend[tensor]))
             nodes.append((schedule.copied[tensor, split.backend][0], split.backend))
-        ordered, keep = optimise([changed.get(n, n) for n in split.nodes]) if split.backend != schedule.cpu else (split.nodes, {})
-        for node in ordered:
+        for node in split_nodes:
             nodes.append((node, schedule.backend[node]))
             if node in keep:
                 nodes.append((_dependency(keep[node]), split.backend))
     return _leafs(schedule), nodes
 
 
-def _with_sources(node: Node, sources: list[Node]) -> Node:
-    """The same tensor, its sources replaced: nodes are shared between graphs and must not change."""
-    node.sources = sources
-    return node
+def _optimised(schedule: Schedule, i: int, optimise: Optimiser, keep: dict[Node, list[Node]]) -> list[Node]:
+    """The nodes of a split in the order that its backend wants; what they keep alive is added to `keep`."""
+    backend, nodes, _ = schedule.splits[i]
+    if backend == schedule.cpu:
+        return nodes
+    after = schedule.splits[i + 1].nodes[0] if i + 1 < len(schedule.splits) else None
+    ordered, found = optimise(nodes, after)
+    for until, tensors in found.items():
+        kept = keep.setdefault(until, [])
+        kept += [t for t in tensors if t not in kept]
+    return ordered
 
 
 def _dependency(tensors: Sequence[Node]) -> Node:

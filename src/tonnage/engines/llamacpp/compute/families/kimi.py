@@ -56,7 +56,7 @@ def kda(net: Net, states: States, cur: Node, il: int) -> Node:
     state = ops.reshape(read_states(net, states, s_cache), d, d, heads, n_seqs)
     q, k = unit_length(q), unit_length(k)
     output = _linear_rule(net, s_cache, q, k, v, decay, beta, state, il) if net.arch == "kimi-linear" else ops.cont(
-        recurrent_attn(net, s_cache, q, k, v, decay, beta, state, il))
+        recurrent_attn(net, s_cache, q, k, v, decay, beta, state))
     gate_input = cur if net.arch == "glm5-next" else ops.reshape(grouped, cur.ne[0], net.n_tokens)
     gate = ops.reshape(_output_gate(net, gate_input, il), d, heads, net.n_tokens)
     normed = net.norm(ops.reshape(output, d, heads, net.n_tokens), net.need(il, "ssm_norm"), il)
@@ -66,7 +66,7 @@ def kda(net: Net, states: States, cur: Node, il: int) -> Node:
 
 def _linear_rule(net: Net, cache: Node, q: Node, k: Node, v: Node, g: Node, b: Node, s: Node, il: int) -> Node:
     """Kimi Linear stores the states of all sequences as one stretch, and after it has copied the output."""
-    output, state = delta_net(net, q, k, v, g, b, s, il)
+    output, state = delta_net(net, q, k, v, g, b, s)
     net.expand(ops.cpy(state, ops.view_1d(cache, cache.ne[0] * net.n_seqs)))
     return ops.cont(output)
 

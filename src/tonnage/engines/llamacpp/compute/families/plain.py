@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tonnage.engines.llamacpp.compute import ops
 from tonnage.engines.llamacpp.compute.attention import Inputs, attn, attn_inputs
 from tonnage.engines.llamacpp.compute.experts import GATING, moe
-from tonnage.engines.llamacpp.compute.graph import Graph, Node
+from tonnage.engines.llamacpp.compute.graph import OUTPUT, Graph, Node
 from tonnage.engines.llamacpp.compute.net import Net
 
 
@@ -160,8 +160,10 @@ def _experts(net: Net, style: Style, il: int, cur: Node) -> Node:
 def _head(net: Net, style: Style, cur: Node, out_ids: Node) -> Node:
     cur = net.norm(cur, net.weight("output_norm.weight"))
     if style.all_outputs:
+        # the drafting block reads every token's state (t_h_nextn)
+        cur.flags |= OUTPUT
         cur = ops.get_rows(cur, out_ids)
-    cur.flags |= 2
+    cur.flags |= OUTPUT
     head = net.weight("output.weight")
     assert head is not None
     cur = net.mm(head, cur, net.weight("output.bias"))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from tonnage.engines.llamacpp.compute import ops
 from tonnage.engines.llamacpp.compute.attention import CacheInput, attn, attn_inputs
-from tonnage.engines.llamacpp.compute.delta import always_fused, conv_input, recurrent_attn, unit_length
+from tonnage.engines.llamacpp.compute.delta import conv_input, recurrent_attn, unit_length
 from tonnage.engines.llamacpp.compute.experts import moe
 from tonnage.engines.llamacpp.compute.graph import Graph, Node
 from tonnage.engines.llamacpp.compute.net import Net
@@ -77,7 +77,7 @@ def delta_net_block(net: Net, states: States, cur: Node, il: int, gate_act: str 
     q, k = (ops.view_4d(qkv, (d_state, groups, n, n_seqs), 4 * d_state, row, row * n, i * 4 * d_state * groups) for i in range(2))
     v = ops.view_4d(qkv, (v_dim, heads, n, n_seqs), 4 * v_dim, row, row * n, 8 * d_state * groups)
     q, k = (_as_many_heads(net, unit_length(t), heads) for t in (q, k))
-    cur = recurrent_attn(net, cache, q, k, v, gate, beta, state, il)
+    cur = recurrent_attn(net, cache, q, k, v, gate, beta, state)
     z = ops.reshape(z, v_dim, heads, n, n_seqs)
     cur = ops.mul(net.norm(cur, net.need(il, "ssm_norm"), il), ops.unary(z, gate_act))
     cur = net.mm(net.need(il, "ssm_out"), ops.reshape(cur, d_inner, n, n_seqs))
@@ -114,13 +114,11 @@ def _decay(net: Net, alpha: Node, il: int) -> Node:
 def _as_many_heads(net: Net, cur: Node, heads: int) -> Node:
     """Keys and queries repeated for every value head; the fused operation of Qwen3.5 does it itself."""
     d, groups, n, n_seqs = cur.ne
-    if groups == heads:
+    if groups == heads or net.arch != "qwen3next":
         return cur
-    if net.arch == "qwen3next":
-        # each head beside its copies
-        cur = ops.repeat_4d(ops.reshape(cur, d, 1, groups, n * n_seqs), d, heads // groups, groups, n * n_seqs)
-        return ops.reshape(cur, d, heads, n, n_seqs)
-    return cur if always_fused(net) else ops.repeat_4d(cur, d, heads, n, n_seqs)
+    # each head beside its copies
+    cur = ops.repeat_4d(ops.reshape(cur, d, 1, groups, n * n_seqs), d, heads // groups, groups, n * n_seqs)
+    return ops.reshape(cur, d, heads, n, n_seqs)
 
 
 # --- feed-forward --------------------------------------------------------------------------------------
