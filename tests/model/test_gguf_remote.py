@@ -65,7 +65,7 @@ def test_a_guess_that_is_wrong_is_found_out(kv_bytes: int) -> None:
     header, asked = run(head)
 
     assert gguf.parse(head) == header
-    assert len(asked) > 2
+    assert sum(length for _, length in asked) >= len(head)
 
 
 def test_names_of_tensors_in_a_chat_template_do_not_deceive() -> None:

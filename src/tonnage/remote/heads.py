@@ -17,14 +17,15 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def gguf_header(file: File) -> gguf.Header:
-    """The header of one GGUF file, in as few bytes as the plan needs."""
+def gguf_header(file: File, seen: dict[gguf_remote.Vocabulary, int] | None = None) -> gguf.Header:
+    """The header of one GGUF file, in as few bytes as the plan needs; `seen` is what files before it taught, and learns from it."""
+    seen = {} if seen is None else seen
     if file.size is None:
         file.read(0, gguf_remote.FIRST_BYTES)
     if not file.size:
         raise CorruptError(f"{file.url} is empty, or its server does not tell its size")
     try:
-        plan = gguf_remote.plan(file.size)
+        plan = gguf_remote.plan(file.size, seen)
         offset, nbytes = next(plan)
         while True:
             offset, nbytes = plan.send(file.read(offset, nbytes))
@@ -35,6 +36,9 @@ def gguf_header(file: File) -> gguf.Header:
     except CorruptError as error:
         raise CorruptError(_at(file, error)) from None
     file.save()
+    learned = gguf_remote.vocabulary(header)
+    if learned:
+        seen.setdefault(*learned)
     return header
 
 
