@@ -38,7 +38,7 @@ Vocabulary = tuple[str, str, int]
 _TOKENS = "tokenizer.ggml.tokens"
 _PER_TOKEN = (_TOKENS, "tokenizer.ggml.token_type", "tokenizer.ggml.scores", "tokenizer.ggml.merges")
 _MOST_UNREAD = 3
-"""a vocabulary is tokens, their types, and merges or scores: any other key must have been read"""
+"""a vocabulary is tokens, their types, and merges or scores: every key beyond these three must have been read"""
 _MOST_CANDIDATES = 512
 _MOST_GUESSED = 32 * 1024 * 1024
 _PREAMBLE_BYTES = gguf._PREAMBLE.size

@@ -222,9 +222,7 @@ def _published_model(session: Session, listing: Listing, where: str) -> Model:
     return upload.model(heads.json_object(config, files[0].url), header, listing.repo.id, source)
 
 
-def _header(
-    session: Session, listing: Listing, index: safetensors.Index | None, known: Mapping[str, File], where: str
-) -> safetensors.Header | None:
+def _header(session: Session, listing: Listing, index: safetensors.Index | None, known: Mapping[str, File], where: str) -> safetensors.Header | None:
     shards = list(index.shards) if index else _shards(listing)
     if len(shards) > MAX_SHARDS:
         raise SourceError(f"{where} has {len(shards):,} safetensors files, over the limit of {MAX_SHARDS:,}")
