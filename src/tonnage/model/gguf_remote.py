@@ -25,6 +25,7 @@ MOST_BEHIND = 256 * 1024
 """how far the keys behind the vocabulary are followed back"""
 TABLE_ROW_BYTES = 72
 """an average row of the tensor table: name, dimensions, type, offset"""
+LEAST_STEP = 64 * 1024
 STEP = 2 * 1024 * 1024
 CHUNK = 4 * 1024 * 1024
 """reading through stops at its multiples, so that it never takes more than ranges of this size would"""
@@ -121,7 +122,7 @@ def _through(data: bytes, file_bytes: int, guess: int) -> Plan:
             return gguf.parse(bytes(held), file_bytes=file_bytes)
         except gguf.TruncatedError as error:
             have = len(held)
-            step = min(have + min(have, STEP), pad(max(error.need_bytes, have + 1), CHUNK))
+            step = min(have + max(min(have // 2, STEP), LEAST_STEP), pad(max(error.need_bytes, have + 1), CHUNK))
             want = min(max(error.need_bytes, guess, step), file_bytes) - have
             if want <= 0:
                 raise

@@ -77,13 +77,15 @@ def json_object(data: bytes, where: object) -> dict[str, Any]:
     return found
 
 
-def together(read: Callable[[T], R], items: Sequence[T], threads: int, progress: Progress) -> list[R]:
-    """`read` of every item, several at a time; the first error ends it."""
-    progress.total += len(items)
+def together(read: Callable[[T], R], items: Sequence[T], threads: int, progress: Progress | None = None) -> list[R]:
+    """`read` of every item, several at a time; the first error ends it. `progress` counts them."""
+    if progress:
+        progress.total += len(items)
 
     def counted(item: T) -> R:
         found = read(item)
-        progress.done += 1
+        if progress:
+            progress.done += 1
         return found
 
     if len(items) < 2:

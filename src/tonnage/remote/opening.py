@@ -215,8 +215,8 @@ def _published_model(session: Session, listing: Listing, where: str) -> Model:
     files = [session.hub.file(listing, file) for file in small if file]
     shards = {file.path: session.hub.file(listing, file) for path in _shards(listing)[:MAX_SHARDS] if (file := listing.file(path))}
     early = [file for file in shards.values() if (file.size or 0) > SMALL_BYTES] if len(files) > 1 else []
-    config, *index = session.together(lambda step: step(), [*(partial(heads.whole, file) for file in files), *(file.locate for file in early)])
-    index = index[: len(files) - 1]
+    steps: list[Any] = [*(partial(heads.whole, file) for file in files), *(file.locate for file in early)]
+    config, *index = heads.together(lambda step: step(), steps, session.access.parallel)[: len(files)]
     header = _header(session, listing, safetensors.parse_index(index[0]) if index else None, shards, where)
     source = f"{session.env.hub}/{listing.repo.id}/tree/{listing.commit}"
     return upload.model(heads.json_object(config, files[0].url), header, listing.repo.id, source)
