@@ -127,6 +127,21 @@ def test_a_checkpoint_is_read_by_its_headers(served, shards):
     assert f"{served.url}/org/st/tree/{COMMIT}" == model.source
 
 
+def test_a_mirror_that_redirects_nowhere(served):
+    """It serves the files itself: a look at where they lie costs one byte each."""
+    files = safetensors_repo(8)
+    served.add("org/st", files)
+
+    def itself(handler) -> bool:
+        path = handler.path.rpartition("/")[2]
+        handler.content(files[path])
+        return True
+
+    served.faults["/resolve/"] = itself
+    assert catalogue.model("qwen3-0.6b").layers == load("org/st", QUICK).layers
+    assert served.sent < 200_000
+
+
 def test_a_kept_header_is_not_looked_for(served):
     """In a second process the shards' redirects are not asked for either: the listing alone."""
     served.add("org/st", safetensors_repo(40))

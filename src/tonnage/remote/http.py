@@ -131,9 +131,10 @@ class Client:
         """Where the redirect of this address leads, and what was told with it; the address itself where that cannot be told."""
         try:
             answer = self._patiently(url, {"Range": "bytes=0-0"})
-            answer.read(_PIECE)
+            leads = answer.status in _REDIRECTS
+            answer.read(_PIECE if leads else 1)  # a server without ranges sends the whole file
             answer.close()
-            to = address.redirected(url, answer.headers["location"]) if answer.status in _REDIRECTS else url
+            to = address.redirected(url, answer.headers["location"]) if leads else url
         except (SourceError, CutError, KeyError):
             return url, {}
         return to, answer.headers
