@@ -143,6 +143,15 @@ def test_no_key_behind_the_vocabulary_is_missed(behind: dict[str, Any]) -> None:
     assert same(head, header)
 
 
+def test_more_keys_than_are_followed() -> None:
+    """Where hundreds of keys stand behind the vocabulary, all is read through: the work of following is bounded."""
+    head = small_file(behind={f"x.key{i}": i for i in range(300)})
+    header, asked = run(head, seen=taught(head))
+
+    assert gguf.parse(head) == header
+    assert sum(length for _, length in asked) >= len(head)
+
+
 def test_another_alignment_behind_the_vocabulary_is_seen() -> None:
     """What is said late holds for the tensors all the same."""
     tokens = Typed("str", ["x" * 20] * 3000)

@@ -8,6 +8,7 @@ for, read or part of the vocabulary. What is not proved is read through.
 
 import re
 import struct
+from collections import deque
 from collections.abc import Generator, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -40,7 +41,8 @@ _TOKENS = "tokenizer.ggml.tokens"
 _PER_TOKEN = (_TOKENS, "tokenizer.ggml.token_type", "tokenizer.ggml.scores", "tokenizer.ggml.merges")
 _MOST_UNREAD = 3
 """a vocabulary is tokens, their types, and merges or scores: every key beyond these three must have been read"""
-_MOST_CANDIDATES = 512
+_MOST_CANDIDATES = 128
+"""places behind a vocabulary that look like keys; real files have some thirty"""
 _MOST_GUESSED = 32 * 1024 * 1024
 _PREAMBLE_BYTES = gguf._PREAMBLE.size
 _ARRAY_OF = struct.Struct("<IIQ")
@@ -172,7 +174,8 @@ def _jump(start: _Start, kv_bytes: int, have: int, file_bytes: int) -> Generator
     for at in _candidates(window):
         table = yield from _table(window, at, start.n_tensors, offset, file_bytes)
         if table is not None:
-            keys = yield from _keys(start, window[:at], offset, have)
+            first = max(at - MOST_BEHIND, 0)
+            keys = yield from _keys(start, window[first:at], offset + first, have)
             return None if keys is None else _header(start, keys, table, offset, at)
     return None
 
@@ -251,7 +254,7 @@ def _chain(behind: bytes) -> dict[str, tuple[str, Any]]:
     """The longest run of keys that ends with these bytes, found from behind: each must lead to one that is known."""
     known: dict[int, tuple[str, tuple[str, Any], int]] = {}
     first = len(behind)
-    for at in [found.start() for found in _KEY.finditer(behind)][: -_MOST_CANDIDATES - 1 : -1]:
+    for at in reversed(deque((found.start() for found in _KEY.finditer(behind)), _MOST_CANDIDATES)):
         one = _one_key(behind, at)
         if one is not None and (one[2] in known or one[2] == len(behind)):
             known[at] = one
