@@ -40,11 +40,35 @@ SAFETENSORS = {
     "text": st.write(STORED)[8:],
     "index": b'{"metadata":{"total_size":1.0,"x":[{}]},"weight_map":{"a":"1.safetensors","b\\u0041":"d/2.safetensors"}}',
 }
+VOCABULARY = {
+    "general.architecture": "llama",
+    "tokenizer.ggml.model": "gpt2",
+    "tokenizer.ggml.tokens": Typed("str", ["ab"] * 30),
+    "tokenizer.ggml.token_type": Typed("i32", [1] * 30),
+    "tokenizer.ggml.merges": Typed("str", ["a b"] * 20),
+}
+
+
+def guessed(behind: dict[str, object], off_by: int = 0) -> bytes:
+    """A file with a vocabulary and these keys behind it, after a guess that is off by some bytes."""
+    head = write({**VOCABULARY, **behind}, TENSORS[:1])
+    return (len(head) - 60 + off_by).to_bytes(2, "little") + head
+
+
+REMOTE = {
+    "right": guessed({"general.file_type": 15}),
+    "early": guessed({"general.file_type": 15}, -50),
+    "late": guessed({"general.file_type": 15}, 50),
+    "template": guessed({"tokenizer.chat_template": "{% x %}" * 40, "llama.late": 7}),
+    "late-template": guessed({"llama.late": 7, "tokenizer.chat_template": "{% x %}" * 40}),
+    "odd": guessed({"Odd Key": 7, "general.file_type": 15}),
+    "small": b"\0\1" + SEEDS["tensors"],
+}
 
 
 def main() -> None:
     """Write every seed."""
-    for kind, seeds in (("gguf", SEEDS), ("safetensors", SAFETENSORS)):
+    for kind, seeds in (("gguf", SEEDS), ("safetensors", SAFETENSORS), ("gguf_remote", REMOTE)):
         folder = ROOT / "fuzz" / "corpus" / kind
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in seeds.items():

@@ -79,6 +79,9 @@ class Hub:
     token: str = ""
     """the one that opens gated and private repos"""
     latency: float = 0.0
+    """seconds before each answer"""
+    connecting: float = 0.0
+    """seconds before the first answer of a connection, besides"""
     sizes: bool = True
     """whether listings tell the files' sizes"""
     page: int = 1000
@@ -126,6 +129,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""
+
+    def setup(self) -> None:
+        """Take a connection."""
+        super().setup()
+        if self.hub.connecting:
+            time.sleep(self.hub.connecting)
 
     def do_GET(self) -> None:
         """Serve one request."""

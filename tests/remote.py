@@ -66,3 +66,24 @@ def safetensors_repo(shards: int = 2, name: str = "qwen3-0.6b") -> dict[str, byt
     if shards > 1:
         files["model.safetensors.index.json"] = json.dumps({"metadata": {"total_size": 1}, "weight_map": weight_map}).encode()
     return files
+
+
+def vocabulary_gguf(name: str = "qwen3.5-122b-a10b", pre: str = "qwen35", tokens: int = 248320, kv_bytes: int = 10_943_400) -> Sparse:
+    """A file as a converter makes it: keys of the model, a vocabulary of this length, small keys behind it."""
+    model = catalogue.model(name)
+    keys = {f"{model.architecture}.{key}": list(value) if isinstance(value, tuple) else value for key, value in model.hparams.items()}
+    before = {"general.architecture": model.architecture, **keys, "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": pre}
+    behind = {"tokenizer.ggml.eos_token_id": 2, "tokenizer.chat_template": "{% x %}" * 1200, "general.file_type": 15}
+    each, spare = divmod(kv_bytes - len(write({**before, **_arrays([], 0), **behind})), tokens)
+    arrays = _arrays([f"{i:x}" for i in range(tokens)], each - 20, spare)
+    head = write({**before, **arrays, **behind}, model.tensors)
+    return Sparse(head, gguf.parse(head).file_bytes_needed)
+
+
+def _arrays(tokens: list[str], width: int, wider: int = 0) -> dict[str, Typed]:
+    """A vocabulary whose token and merge have so many characters together, the first ones one more."""
+    return {
+        "tokenizer.ggml.tokens": Typed("str", [token.rjust(width // 3, ".") for token in tokens]),
+        "tokenizer.ggml.token_type": Typed("i32", [1] * len(tokens)),
+        "tokenizer.ggml.merges": Typed("str", [f"{token} {token}".rjust(width - width // 3 + (i < wider), ".") for i, token in enumerate(tokens)]),
+    }

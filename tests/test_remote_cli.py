@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from hub import Hub
-from remote import gguf_file, long_gguf, split_gguf
+from hub import COMMIT, Hub
+from remote import gguf_file, long_gguf, split_gguf, vocabulary_gguf
 from tonnage import cli
 from tonnage.remote.progress import Progress
 
@@ -28,6 +28,16 @@ def test_the_quants_of_a_repo(repo, capsys):
 
     assert [("Q4_K_M", 1, 4912915936, "fits"), ("Q8_0", 3, 4912916256, "fits")] == found
     assert all(row["total_bytes"] > row["file_bytes"] for row in rows)
+
+
+def test_quants_of_one_vocabulary_are_read_through_once(served, capsys):
+    """What the first file teaches lets the others be jumped over, though no table knows the vocabulary."""
+    one = vocabulary_gguf("llama-3.1-8b-instruct", "new", 40_000, 1_800_000)
+    served.add("org/new-GGUF", {f"m-{quant}.gguf": one for quant in ("Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0")})
+    assert 0 == cli.main(["estimate", "org/new-GGUF", "--list", "--json"])
+    (total,) = {row["total_bytes"] for row in json.loads(capsys.readouterr().out)["rows"]}
+    assert total > one.size
+    assert served.sent < 2 * len(one.head)
 
 
 @pytest.mark.parametrize("form", ["table", "csv", "md"])
@@ -82,9 +92,17 @@ def test_the_cache_is_shown_and_cleared(repo, capsys):
     (row,) = json.loads(capsys.readouterr().out)["rows"]
     assert (4912915936, True) == (row["file_bytes"], row["file"].endswith("/m-Q4_K_M.gguf"))
     assert 0 == cli.main(["cache", "clear"])
-    assert capsys.readouterr().out.startswith("removed 1 headers, ")
+    assert capsys.readouterr().out.startswith("removed 1 header, ")
     assert 0 == cli.main(["cache", "show", "--json"])
     assert [] == json.loads(capsys.readouterr().out)["rows"]
+    assert 0 == cli.main(["cache", "show"])
+    assert "\n0 headers, 0 bytes, in /" in capsys.readouterr().out
+
+
+def test_an_answer_tells_which_version_was_read(repo, capsys):
+    """The address with its commit, in every form that people read."""
+    cli.main(["estimate", "org/m-GGUF:Q4_K_M"])
+    assert f"{repo.url}/org/m-GGUF/blob/{COMMIT}/m-Q4_K_M.gguf\n" in capsys.readouterr().out
 
 
 def test_a_slip_in_the_action(served, capsys):

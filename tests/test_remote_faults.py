@@ -399,7 +399,10 @@ def test_a_token_stays_at_home(served, monkeypatch):
     """The hub sees the token, the host that it redirects to does not, nor does any other server."""
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     served.add("org/repo", {"x-Q4_K_M.gguf": gguf_file()})
+    served.add("org/st", safetensors_repo(3))
     load("org/repo", QUICK)
+    load("org/repo/x-Q4_K_M.gguf", QUICK)
+    load("org/st", QUICK)
     load(f"{served.cdn}/repos/org/repo/x-Q4_K_M.gguf", QUICK)
     assert {("hub", f"Bearer {TOKEN}"), ("cdn", "")} == {(seen.host, seen.authorization) for seen in served.seen}
 

@@ -1,6 +1,7 @@
 """Repos of the hub and files at addresses: what is read of them, in how few requests, and what the answer says of it."""
 
 import json
+import time
 
 import pytest
 
@@ -88,6 +89,31 @@ def test_a_gguf_takes_three_requests(repo):
     assert (3, True) == (len(repo.seen), repo.sent < 30_000)
 
 
+def test_a_named_file_is_looked_for_while_the_listing_travels(repo):
+    """Its redirect is asked for at once; the ranges go straight to where it leads, and no request is made twice."""
+    repo.faults["/api/"] = lambda handler: time.sleep(0.2)
+    open_question(Question(model="org/m-GGUF/m-Q8_0.gguf"), QUICK)
+    assert {"/api/models/org/m-GGUF/revision/main?blobs=true", "/org/m-GGUF/resolve/main/m-Q8_0.gguf"} == {seen.path for seen in repo.seen[:2]}
+    assert ["cdn"] == [seen.host for seen in repo.seen[2:]]
+
+
+def test_a_file_of_another_commit_is_not_read(repo):
+    """Where the branch moves between listing and redirect, the listing's commit is asked for."""
+    repo.faults["/resolve/main/"] = lambda handler: handler.redirect(f"{repo.cdn}/other", X_Repo_Commit="0" * 40) or True
+    open_question(Question(model="org/m-GGUF/m-Q8_0.gguf"), QUICK)
+    assert f"/org/m-GGUF/resolve/{COMMIT}/m-Q8_0.gguf" in [seen.path for seen in repo.seen]
+    assert [] == repo.asked("/other")
+
+
+def test_a_redirect_that_has_expired_is_asked_for_again(served):
+    """The addresses that a hub signs are valid for a while only."""
+    served.add("org/st", safetensors_repo(2))
+    once = iter([True])
+    served.faults["/repos/org/st/model-00001"] = lambda handler: next(once, False) and (handler.send(403) or True)
+    assert catalogue.model("qwen3-0.6b").layers == load("org/st", QUICK).layers
+    assert 2 == len([seen for seen in served.asked("/resolve/") if "model-00001" in seen.path])
+
+
 # --- checkpoints ---
 
 
@@ -101,10 +127,32 @@ def test_a_checkpoint_is_read_by_its_headers(served, shards):
     assert f"{served.url}/org/st/tree/{COMMIT}" == model.source
 
 
+def test_a_mirror_that_redirects_nowhere(served):
+    """It serves the files itself: a look at where they lie costs one byte each."""
+    files = safetensors_repo(8)
+    served.add("org/st", files)
+
+    def itself(handler) -> bool:
+        path = handler.path.rpartition("/")[2]
+        handler.content(files[path])
+        return True
+
+    served.faults["/resolve/"] = itself
+    assert catalogue.model("qwen3-0.6b").layers == load("org/st", QUICK).layers
+    assert served.sent < 200_000
+
+
+def test_a_kept_header_is_not_looked_for(served):
+    """In a second process the shards' redirects are not asked for either: the listing alone."""
+    served.add("org/st", safetensors_repo(40))
+    load("org/st", QUICK)
+    forget_models(served)
+    load("org/st", QUICK)
+    assert ["/api/models/org/st/revision/main?blobs=true"] == [seen.path for seen in served.seen]
+
+
 def test_headers_travel_side_by_side(served):
     """Forty shards at 20 ms of latency take far less than forty times as long as one."""
-    import time
-
     served.add("org/st", safetensors_repo(40))
     served.latency = 0.02
     start = time.monotonic()

@@ -11,6 +11,7 @@ MIRROR = "http://mirror.test:8080/hub"
 
 NAMES = [
     ("org/repo", Repo("org/repo")),
+    ("org/repo/", Repo("org/repo")),
     ("org/repo:Q4_K_M", Repo("org/repo", "", "Q4_K_M")),
     ("org/repo@v1.0", Repo("org/repo", "v1.0")),
     ("org/repo@refs/pr/3:Q8_0", Repo("org/repo", "refs/pr/3", "Q8_0")),

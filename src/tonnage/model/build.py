@@ -46,7 +46,7 @@ def from_config(
     )
 
 
-_TWICE = "embedding and head are tied, but the published checkpoint stores both, and so does a GGUF of it"
+_TWICE = "Embedding and head are tied, but the published checkpoint stores both, and so does a GGUF of it."
 
 
 def from_row(row: Mapping[str, Any]) -> Model:

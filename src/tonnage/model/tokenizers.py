@@ -15,7 +15,7 @@ class Vocabulary(NamedTuple):
     """A tokenizer as a header names it, and the bytes of all metadata in files that hold it."""
 
     name: str
-    """tokenizer.ggml.pre, else tokenizer.ggml.model"""
+    """tokenizer.ggml.pre, or tokenizer.ggml.model where that is `default` or missing"""
     tokens: int
     kv_bytes: int
     """from the beginning of the file to its tensor table"""
@@ -40,10 +40,24 @@ KNOWN = (
     Vocabulary("glm4", 154880, 9_420_000),
 )
 
+_BYTES_PER_TOKEN = {"gpt2": 44, "llama": 23}
+"""by tokenizer.ggml.model; those of KNOWN take 39 to 65 and 22 to 25"""
+
 
 def of_header(name: object, tokens: int) -> Vocabulary | None:
     """The vocabulary that a header names; None where it is not known."""
     return next((known for known in KNOWN if (known.name, known.tokens) == (name, tokens)), None)
+
+
+def kv_bytes(model: str, pre: str, tokens: int) -> int | None:
+    """How far it is to the tensor table behind this vocabulary; a sentencepiece model has the pre-tokenizer `default`."""
+    known = of_header(pre, tokens) or of_header(model, tokens)
+    return known.kv_bytes if known else None
+
+
+def about_bytes(model: str, tokens: int) -> int:
+    """Of the metadata behind an unknown vocabulary: a token's text, type, and merge or score, rather too few."""
+    return _BYTES_PER_TOKEN.get(model, 16) * tokens
 
 
 def of_model(architecture: str, tokens: int) -> Vocabulary | None:

@@ -28,7 +28,7 @@ class Access(NamedTuple):
     attempts: int = 4
     longest_wait_seconds: float = 20.0
     """that a server may ask for by Retry-After"""
-    parallel: int = 8
+    parallel: int = 16
     """requests at a time"""
 
 

@@ -27,17 +27,22 @@ _STATUS = {401: "a login is needed", 403: "access is denied", 404: "there is no 
 class File:
     """One file. Pieces that were read are kept, in memory and by `save` on disk."""
 
-    def __init__(self, client: Client, url: Url, store: Store, *, etag: str = "", size: int | None = None, name: str = "") -> None:
+    def __init__(self, client: Client, url: Url, store: Store, *, etag: str = "", size: int | None = None, at: Url | None = None) -> None:
         self.url, self.etag, self.size = url, etag, size
-        self.name = name or url.path.rpartition("/")[2]
         self._client, self._store = client, store
         self._spans: list[Span] = []
         self._new = False
-        self._at = url
+        self._at = at or url
+        """where the redirect of `url` leads, once that is known"""
         self._served_etag = ""
         self._stream: Answer | None = None
         self._front = bytearray()
         self._look_up()
+
+    def locate(self) -> None:
+        """Follow the redirect before the first read, which then goes straight to where the file lies."""
+        if not self._spans and self._at is self.url:
+            self._at = self._client.leads(self.url)[0]
 
     def read(self, start: int, nbytes: int) -> bytes:
         """The bytes from `start`; fewer only where the file ends."""

@@ -17,14 +17,15 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def gguf_header(file: File) -> gguf.Header:
-    """The header of one GGUF file, in as few bytes as the plan needs."""
+def gguf_header(file: File, seen: dict[gguf_remote.Vocabulary, int] | None = None) -> gguf.Header:
+    """The header of one GGUF file, in as few bytes as the plan needs; `seen` is what files before it taught, and learns from it."""
+    seen = {} if seen is None else seen
     if file.size is None:
         file.read(0, gguf_remote.FIRST_BYTES)
     if not file.size:
         raise CorruptError(f"{file.url} is empty, or its server does not tell its size")
     try:
-        plan = gguf_remote.plan(file.size)
+        plan = gguf_remote.plan(file.size, seen)
         offset, nbytes = next(plan)
         while True:
             offset, nbytes = plan.send(file.read(offset, nbytes))
@@ -35,6 +36,9 @@ def gguf_header(file: File) -> gguf.Header:
     except CorruptError as error:
         raise CorruptError(_at(file, error)) from None
     file.save()
+    learned = gguf_remote.vocabulary(header)
+    if learned:
+        seen.setdefault(*learned)
     return header
 
 
@@ -73,13 +77,15 @@ def json_object(data: bytes, where: object) -> dict[str, Any]:
     return found
 
 
-def together(read: Callable[[T], R], items: Sequence[T], threads: int, progress: Progress) -> list[R]:
-    """`read` of every item, several at a time; the first error ends it."""
-    progress.total += len(items)
+def together(read: Callable[[T], R], items: Sequence[T], threads: int, progress: Progress | None = None) -> list[R]:
+    """`read` of every item, several at a time; the first error ends it. `progress` counts them."""
+    if progress:
+        progress.total += len(items)
 
     def counted(item: T) -> R:
         found = read(item)
-        progress.done += 1
+        if progress:
+            progress.done += 1
         return found
 
     if len(items) < 2:

@@ -127,6 +127,18 @@ class Client:
                 raise SourceError(f"{url} redirects in a circle" if at.whole in seen else f"{url} redirects more than {MAX_REDIRECTS} times")
             seen.add(at.whole)
 
+    def leads(self, url: Url) -> tuple[Url, Mapping[str, str]]:
+        """Where the redirect of this address leads, and what was told with it; the address itself where that cannot be told."""
+        try:
+            answer = self._patiently(url, {"Range": "bytes=0-0"})
+            leads = answer.status in _REDIRECTS
+            answer.read(_PIECE if leads else 1)  # a server without ranges sends the whole file
+            answer.close()
+            to = address.redirected(url, answer.headers["location"]) if leads else url
+        except (SourceError, CutError, KeyError):
+            return url, {}
+        return to, answer.headers
+
     def _patiently(self, url: Url, headers: Mapping[str, str]) -> Answer:
         """One answer without redirects; what may pass is tried again."""
         for attempt in range(self.access.attempts):

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -28,6 +29,8 @@ class Listing(NamedTuple):
     repo: Repo
     commit: str
     files: tuple[RepoFile, ...]
+    leads: Mapping[str, Url] = MappingProxyType({})
+    """where files lie whose redirects are known already"""
 
     def file(self, path: str) -> RepoFile | None:
         """The file of this path."""
@@ -44,7 +47,21 @@ class Hub:
     # --- listings ---
 
     def listing(self, repo: Repo) -> Listing:
-        """The files of the repo, with sizes and versions; SourceError that says what to do where there is none."""
+        """The files of the repo, with sizes and versions; SourceError that says what to do where there is none.
+
+        A file that is named is looked for meanwhile.
+        """
+        if not repo.path.endswith(".gguf"):
+            return self._listing(repo)
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(1) as pool:
+            early = pool.submit(self.client.leads, self._url(repo, repo.revision or "main", repo.path))
+            listing = self._listing(repo)
+        to, told = early.result()
+        return listing._replace(leads={repo.path: to}) if told.get("x-repo-commit") == listing.commit else listing
+
+    def _listing(self, repo: Repo) -> Listing:
         try:
             page = self.client.get(self._api(f"{repo.id}/revision/{_quoted(repo.revision or 'main')}?blobs=true"), MAX_LISTING_BYTES)
         except UnreachableError as error:
@@ -79,8 +96,8 @@ class Hub:
 
     def file(self, listing: Listing, file: RepoFile) -> File:
         """A file of the repo, at the listing's commit."""
-        url = parse(f"{self.env.hub}/{listing.repo.id}/resolve/{_quoted(listing.commit)}/{quote(file.path)}")
-        return File(self.client, url, self._store, etag=file.etag, size=file.size)
+        url = self._url(listing.repo, listing.commit, file.path)
+        return File(self.client, url, self._store, etag=file.etag, size=file.size, at=listing.leads.get(file.path))
 
     def refused(self, repo: Repo, error: MissingError) -> SourceError:
         """What it means that a file of the repo is not shown."""
@@ -134,6 +151,9 @@ class Hub:
             return _json(page, kind) if page.status == 200 else kind()
         except SourceError:
             return kind()
+
+    def _url(self, repo: Repo, revision: str, path: str) -> Url:
+        return parse(f"{self.env.hub}/{repo.id}/resolve/{_quoted(revision)}/{quote(path)}")
 
     def _api(self, path: str) -> Url:
         return parse(f"{self.env.hub}/api/models/{path}")

@@ -78,6 +78,7 @@ def asks_hub(name: str) -> bool:
 
 def _repo(text: str, whole: str | None) -> Place | None:
     """A repo; `whole` is what to complain of where it must be one."""
+    text = text.removesuffix("/")
     file = _FILE.fullmatch(text)
     if file:
         return Repo(file[1], file[2] or "", "", _inside(file[3]))

@@ -112,5 +112,3 @@ class Registry:
         if status == 404:
             return SourceError(f"no Ollama model {self._name}: neither in the local store nor at {url.authority}", [f"ollama:{n}" for n in near])
         return SourceError(f"{url.authority} does not show the Ollama model {self._name} (HTTP {status})")
-
-

@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from tonnage.errors import QuestionError, SourceError, TonnageError, nearest
@@ -20,6 +21,8 @@ from tonnage.remote.progress import Progress
 from tonnage.units import GIB
 
 MAX_SHARDS = 2000
+SMALL_BYTES = 64 * 1024
+"""what one read takes is not looked for first"""
 REMEMBERED_SECONDS = 300.0
 _REMEMBERED = 64
 
@@ -46,6 +49,9 @@ class Session:
         token = self.env.token if access.token else ""
         self.client = Client(access, {address.parse(self.env.hub).origin: token} if token else {})
         self.progress = Progress(what)
+        self.seen: dict[Any, int] = {}
+        """vocabularies of this session's files, and how far they reach"""
+        self._headers: dict[File, gguf.Header] = {}
 
     def __enter__(self) -> "Session":
         self.progress.__enter__()
@@ -60,9 +66,19 @@ class Session:
         """The hub, asked by this session."""
         return Hub(self.client, self.env, self.store)
 
+    def gguf_header(self, file: File) -> gguf.Header:
+        """The header of one GGUF file, which is read once."""
+        if file not in self._headers:
+            self._headers[file] = heads.gguf_header(file, self.seen)
+        return self._headers[file]
+
+    def together(self, read: Any, items: Sequence[Any]) -> list[Any]:
+        """`read` of every item, several at a time."""
+        return heads.together(read, items, self.access.parallel, self.progress)
+
     def ggufs(self, files: Sequence[File], name: str, source: str, notes: tuple[str, ...] = ()) -> Model:
         """The model of one GGUF file, or of all parts of one."""
-        headers = heads.together(heads.gguf_header, files, self.access.parallel, self.progress)
+        headers = self.together(self.gguf_header, files)
         header = gguf.merge(headers)
         size = sum(file.size or 0 for file in files)
         return build.from_header(header.metadata, header.tensors, name, source, file_bytes=size, notes=notes)
@@ -117,7 +133,7 @@ def _open_web(session: Session, place: Web) -> Model:
             return upload.model(config, None, url.path.rpartition("/")[2].removesuffix(".json"), _versioned(first))
         name = url.path.rpartition("/")[2]
         parts = [first if part == name else File(session.client, _beside(url, part), session.store) for part in gguf.shard_names(name)]
-        heads.gguf_header(first)
+        session.gguf_header(first)
         return session.ggufs(parts, name.removesuffix(".gguf"), _versioned(first))
     except MissingError as error:
         raise SourceError(f"{error}; is the address right?") from None
@@ -194,16 +210,19 @@ def _source(session: Session, listing: Listing, path: str) -> str:
 
 
 def _published_model(session: Session, listing: Listing, where: str) -> Model:
-    """The config, and the headers of all safetensors."""
+    """The config, and the headers of all safetensors, whose redirects are followed while the index travels."""
     small = [listing.file("config.json"), listing.file("model.safetensors.index.json")]
     files = [session.hub.file(listing, file) for file in small if file]
-    config, *index = heads.together(heads.whole, files, session.access.parallel, session.progress)
-    header = _header(session, listing, safetensors.parse_index(index[0]) if index else None, where)
+    shards = {file.path: session.hub.file(listing, file) for path in _shards(listing)[:MAX_SHARDS] if (file := listing.file(path))}
+    early = [file for file in shards.values() if (file.size or 0) > SMALL_BYTES] if len(files) > 1 else []
+    steps: list[Any] = [*(partial(heads.whole, file) for file in files), *(file.locate for file in early)]
+    config, *index = heads.together(lambda step: step(), steps, session.access.parallel)[: len(files)]
+    header = _header(session, listing, safetensors.parse_index(index[0]) if index else None, shards, where)
     source = f"{session.env.hub}/{listing.repo.id}/tree/{listing.commit}"
     return upload.model(heads.json_object(config, files[0].url), header, listing.repo.id, source)
 
 
-def _header(session: Session, listing: Listing, index: safetensors.Index | None, where: str) -> safetensors.Header | None:
+def _header(session: Session, listing: Listing, index: safetensors.Index | None, known: Mapping[str, File], where: str) -> safetensors.Header | None:
     shards = list(index.shards) if index else _shards(listing)
     if len(shards) > MAX_SHARDS:
         raise SourceError(f"{where} has {len(shards):,} safetensors files, over the limit of {MAX_SHARDS:,}")
@@ -218,9 +237,9 @@ def _header(session: Session, listing: Listing, index: safetensors.Index | None,
     def read(shard: str) -> safetensors.Header:
         file = found[shard]
         assert file
-        return heads.safetensors_header(session.hub.file(listing, file), by_shard.get(shard, ()))
+        return heads.safetensors_header(known.get(shard) or session.hub.file(listing, file), by_shard.get(shard, ()))
 
-    headers = heads.together(read, shards, session.access.parallel, session.progress)
+    headers = session.together(read, shards)
     return safetensors.merge(dict(zip(shards, headers, strict=True)), index) if shards else None
 
 
@@ -338,14 +357,15 @@ def list_repo(repo: Repo, access: Access = DEFAULT) -> tuple[Listed, ...]:
         stored = choice.models(listing.files, repo.path)
         if not stored:
             raise SourceError(f"{repo} holds no GGUF file; `tonnage quants {repo.id}` tells what its quants would take")
-        return tuple(heads.together(lambda one: _listed(session, listing, one), stored, session.access.parallel, session.progress))
+        # the first teaches how long the vocabulary is that all of them share
+        return tuple(one for part in (stored[:1], stored[1:]) for one in session.together(lambda one: _listed(session, listing, one), part))
 
 
 def _listed(session: Session, listing: Listing, stored: Stored) -> Listed:
     try:
         choice.whole(stored, str(listing.repo))
         files = [session.hub.file(listing, file) for file in stored.files]
-        header = gguf.merge([heads.gguf_header(file) for file in files])
+        header = gguf.merge([session.gguf_header(file) for file in files])
         source, name = _source(session, listing, stored.files[0].path), gguf_name(stored.files[0].path)
         return Listed(stored, build.from_header(header.metadata, header.tensors, name, source, file_bytes=sum(f.size or 0 for f in files)))
     except MissingError as error:

@@ -39,11 +39,18 @@ def _closing(estimate: Estimate, style: Style) -> Iterator[str]:
     for command in estimate.command.values():
         yield ""
         yield from _command(command, style.width)
-    notes = [*estimate.notes, *_assumed(estimate)]
+    notes = [*estimate.notes, *_read(estimate), *_assumed(estimate)]
     if notes:
         yield ""
         for note in notes:
             yield from _wrapped(note, style, first="- ", rest="  ")
+
+
+def _read(estimate: Estimate) -> Iterator[str]:
+    """Which version of what lies elsewhere was read."""
+    source = estimate.model.source
+    if "://" in source or source.startswith("ollama:"):
+        yield f"Read from {source}"
 
 
 def _assumed(estimate: Estimate) -> Iterator[str]:

@@ -24,6 +24,8 @@ COLUMNS = (
     Column("quant", "quant"),
     Column("files", "files", right=True),
     Column("file_bytes", "file bytes", _or_dash("{:,}".format), right=True),
+    Column("bits_per_weight", "bits/weight", _or_dash("{:.2f}".format), right=True),
+    Column("context", "context", _or_dash("{:,}".format), right=True),
     Column("total_bytes", "total GiB", _or_dash(numbers.gib), right=True),
     Column("verdict", "verdict", _or_dash(str)),
 )
@@ -42,7 +44,7 @@ def _rows(question: Question, repo: names.Repo) -> Iterator[dict[str, Any]]:
     for listed in opening.list_repo(repo):
         stored = listed.stored
         row = {"quant": stored.name, "files": len(stored.files), "file_bytes": stored.file_bytes}
-        row |= {"total_bytes": None, "verdict": listed.error or None}
+        row |= {"bits_per_weight": None, "context": None, "total_bytes": None, "verdict": listed.error or None}
         yield row if listed.model is None else {**row, **_answer(replace(question, quant=None), listed)}
 
 
@@ -53,4 +55,5 @@ def _answer(question: Question, listed: opening.Listed) -> dict[str, Any]:
     except TonnageError as error:
         return {"verdict": str(error)}
     total = answer.total_bytes - sum(reserved_bytes(device) for device in answer.devices)
-    return {"total_bytes": total, "verdict": answer.verdict.word if answer.verdict else None}
+    told = {"bits_per_weight": answer.weights.bits_per_weight, "context": answer.question["context"]}
+    return {**told, "total_bytes": total, "verdict": answer.verdict.word if answer.verdict else None}

@@ -19,7 +19,8 @@ def launch(question: Question, model: Model, settings: Settings, recipe: str, cp
 def _weights(question: Question, model: Model, recipe: str) -> list[str]:
     """Where llama.cpp finds the weights: a path, a repo with its quant (-hf), or an address (-mu)."""
     if model.basis != "file":
-        return ["-m", _quoted(f"{model.name.rsplit('/', 1)[-1]}-{recipe}.gguf")]
+        name = "model" if model.basis == "assumed" else model.name.rsplit("/", 1)[-1]
+        return ["-m", _quoted(f"{name}-{recipe}.gguf")]
     if "://" in model.source:
         if re.fullmatch(r"[\w.-]+/[\w.-]+(:[\w.-]+)?", question.model):
             return ["-hf", question.model]
