@@ -26,6 +26,7 @@ COLOUR = Option("colour", "colour on a terminal, always or never", ("--color", "
 HELP = Option("help", "this help", ("--help", "-h"), alone="yes")
 LIST = Option("list", "the quants that a repo of GGUF files holds: exact sizes and verdicts", ("--list",), alone="yes")
 FORMATS = Option("formats", "formats of safetensors (FP8, AWQ, MLX, ...) in place of recipes", ("--formats",), alone="yes")
+MATCH = Option("match", "devices that answer to these words alone", ("--match",))
 NAMES = Option("names", "names alone, one a line", ("--names",), alone="yes")
 
 
@@ -82,6 +83,14 @@ VERBS = (
         "tonnage.verbs.quants",
         (ROWS, JSON, FORMATS, COLOUR, HELP),
         examples=("tonnage quants qwen3.5-122b-a10b --context 32K", "tonnage quants qwen3-32b --formats"),
+    ),
+    Verb(
+        "fit",
+        "MODEL [options]",
+        "every device of the catalogue: whether it holds the model, what is to spare, and what would make it fit",
+        "tonnage.verbs.fit",
+        (ROWS, JSON, MATCH, COLOUR, HELP),
+        examples=("tonnage fit qwen3.5-122b-a10b -q Q4_K_M -c 256K", "tonnage fit qwen3-32b --match geforce"),
     ),
     Verb(
         "max-context",
