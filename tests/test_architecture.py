@@ -25,7 +25,7 @@ FLOORS = (
     {"place"},
     {"speed", "cost", "verdict"},
     {"estimation"},
-    {"solve"},
+    {"solve", "survey"},
     {"calculators", "evidence", "explain", "remote", "render"},
     {"source", "machine"},
     {"api", "verbs", "cli", "serve", "site", "mcp", "__main__", "__init__"},

@@ -6,7 +6,8 @@
     ├── SourceError         exit 3  a model, file or address cannot be read
     │   └── CorruptError    exit 3  it was read, and is not what its format says
     │       └── TruncatedError      the bytes given end inside a header: more are needed
-    └── UnsupportedError    exit 4  architecture, quant or engine not supported
+    ├── UnsupportedError    exit 4  architecture, quant or engine not supported
+    └── NoFitError          exit 1  nothing of what was looked for fits
 
 A message is one line: it names the value, the place and what to try.
 """
@@ -68,6 +69,13 @@ class UnsupportedError(TonnageError):
 
     kind = "unsupported"
     exit_code = 4
+
+
+class NoFitError(TonnageError):
+    """Nothing of what was looked for fits the devices; the message says how much is short."""
+
+    kind = "no fit"
+    exit_code = 1
 
 
 def nearest(word: str, choices: Iterable[str], n: int = 3) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from tonnage.answer import DeviceAnswer, Verdict
 from tonnage.frozen import replace
-from tonnage.units import GIB
+from tonnage.units import GIB, MIB
 
 WORDS = ("fits", "tight", "offload", "spills", "pages", "too big")
 _FAILS = ("spills", "pages", "too big")
@@ -22,6 +22,29 @@ def judge(devices: Iterable[DeviceAnswer], margin: int, os: str = "linux") -> Ve
     if tight:
         return Verdict("tight", "; ".join(_why_tight(device, margin) for device in tight))
     return Verdict("fits", f"{_least(limited)} stays free")
+
+
+def slack(devices: Iterable[DeviceAnswer], margin: int) -> int | None:
+    """Bytes to spare beyond the margin on the device that has the least; None where no device has a limit.
+
+    Not negative where it fits. What the host's memory only grows into as it serves is left out: it is a bound, not a need.
+    """
+    return min((_spare(device, margin) for device in devices if device.usable_bytes is not None), default=None)
+
+
+def tightest(devices: Iterable[DeviceAnswer], margin: int) -> str:
+    """The device with the least to spare, and by how much, in words."""
+    limited = [device for device in _numbered(list(devices)) if device.usable_bytes is not None]
+    device = min(limited, key=lambda d: _spare(d, margin))
+    spare = _spare(device, margin)
+    if spare >= 0:
+        return f"{device.name} has {_size(spare)} to spare"
+    kept = f" of its margin of {_gib(_margin(device, margin))}" if _margin(device, margin) else ""
+    return f"{device.name} is {_size(-spare)} short{kept}"
+
+
+def _spare(device: DeviceAnswer, margin: int) -> int:
+    return _free(device) if device.kind == "host" else _room(device) - margin
 
 
 def _numbered(devices: list[DeviceAnswer]) -> list[DeviceAnswer]:
@@ -78,6 +101,10 @@ def _why_tight(device: DeviceAnswer, margin: int) -> str:
 def _least(devices: list[DeviceAnswer]) -> str:
     free = min(device.free_bytes or 0 for device in devices)
     return _gib(free) + (" or more on each" if len(devices) > 1 else "")
+
+
+def _size(nbytes: int) -> str:
+    return _gib(nbytes) if nbytes >= GIB // 10 else f"{-(-nbytes // MIB)} MiB"
 
 
 def _gib(nbytes: int) -> str:

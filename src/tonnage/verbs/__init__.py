@@ -28,6 +28,7 @@ LIST = Option("list", "the quants that a repo of GGUF files holds: exact sizes a
 FORMATS = Option("formats", "formats of safetensors (FP8, AWQ, MLX, ...) in place of recipes", ("--formats",), alone="yes")
 FILE = Option("file", "TOML file of your own devices", ("--file",))
 PROGRAM = Option("program", "the llama-fit-params to run, if it is not the one on PATH", ("--program",))
+MATCH = Option("match", "devices that answer to these words alone", ("--match",))
 NAMES = Option("names", "names alone, one a line", ("--names",), alone="yes")
 
 
@@ -112,6 +113,38 @@ VERBS = (
         "tonnage.verbs.quants",
         (ROWS, JSON, FORMATS, COLOUR, HELP),
         examples=("tonnage quants qwen3.5-122b-a10b --context 32K", "tonnage quants qwen3-32b --formats"),
+    ),
+    Verb(
+        "fit",
+        "MODEL [options]",
+        "every device of the catalogue: whether it holds the model, what is to spare, and what would make it fit",
+        "tonnage.verbs.fit",
+        (ROWS, JSON, MATCH, COLOUR, HELP),
+        examples=("tonnage fit qwen3.5-122b-a10b -q Q4_K_M -c 256K", "tonnage fit qwen3-32b --match geforce"),
+    ),
+    Verb(
+        "max-context",
+        "MODEL --device DEVICE [options]",
+        "the largest context that fits, for each type of cache",
+        "tonnage.verbs.max_context",
+        (ROWS, JSON, COLOUR, HELP),
+        examples=("tonnage max-context qwen3.5-122b-a10b -q Q4_K_M -d 80GB",),
+    ),
+    Verb(
+        "max-users",
+        "MODEL --device DEVICE [options]",
+        "how many requests at a time can each hold the context",
+        "tonnage.verbs.max_users",
+        (ROWS, JSON, COLOUR, HELP),
+        examples=("tonnage max-users llama-3.1-8b -q Q4_K_M -c 32K -d 24GB",),
+    ),
+    Verb(
+        "best-quant",
+        "MODEL --device DEVICE [options]",
+        "the recipe that keeps the most bits of those that fit",
+        "tonnage.verbs.best_quant",
+        (ROWS, JSON, COLOUR, HELP),
+        examples=("tonnage best-quant qwen3-32b -c 32K -d 24GB",),
     ),
     Verb(
         "cache",

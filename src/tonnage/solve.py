@@ -1,0 +1,150 @@
+"""The question turned round: what is the most that fits. Searches over `estimate`; pure.
+
+Memory grows with context and users, so the last value that fits is found between one that does and one that does not;
+the value that is answered and the one behind it are estimated in full.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tonnage.answer import Estimate
+from tonnage.errors import NoFitError, QuestionError, UnsupportedError
+from tonnage.estimation import estimate
+from tonnage.frozen import dataclass, replace
+from tonnage.model.types import NOTHING, Attached, Model
+from tonnage.question import Question
+from tonnage.verdict import slack, tightest
+
+STEP = 256
+"""tokens: llama.cpp rounds every context up to a multiple of it"""
+MOST_USERS = 256
+
+GUESSES = 6
+"""steps that follow the slope before the search halves what is left"""
+
+QUANTS = (
+    "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q4_K_M", "Q4_K_S", "IQ4_XS", "Q3_K_L", "Q3_K_M", "IQ3_M", "Q3_K_S", "IQ3_XXS", "Q2_K", "IQ2_M",
+    "IQ2_S", "IQ2_XXS", "IQ1_M", "IQ1_S",
+)  # fmt: skip
+"""recipes that people publish; which is best is told by the bits that a model keeps in each"""
+
+Spare = Callable[[int], int]
+"""value -> bytes to spare beyond the margin on the device that has the least; negative where it does not fit"""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The answer to a question turned round."""
+
+    value: int | str
+    limit: str
+    """what stops the next step"""
+    answer: Estimate
+
+
+def largest(spare: Spare, low: int, high: int) -> int:
+    """The largest of low..high with something to spare; low - 1 where there is none. `spare` must not grow.
+
+    It follows the straight line between the two ends, which memory nearly is, and halves where that gets it nowhere.
+    """
+    at_high, at_low = spare(high), spare(low)
+    if at_high >= 0:
+        return high
+    if at_low < 0:
+        return low - 1
+    for guesses in range(high - low):
+        if high - low <= 1:
+            break
+        straight = low + at_low * (high - low) // (at_low - at_high)
+        middle = min(max(straight, low + 1), high - 1) if guesses < GUESSES else (low + high) // 2
+        at_middle = spare(middle)
+        if at_middle >= 0:
+            low, at_low = (middle, at_middle)
+        else:
+            high, at_high = (middle, at_middle)
+    return low
+
+
+class _Asked:
+    """Estimates of one question with one key changed, each made once."""
+
+    def __init__(self, question: Question, model: Model, attached: Attached, key: str, unit: int = 1) -> None:
+        self.question, self.model, self.attached, self.key, self.unit = question, model, attached, key, unit
+        self.made: dict[Any, Estimate] = {}
+
+    def at(self, n: int) -> Estimate:
+        """The estimate with the key at `n` units."""
+        return self.of(n * self.unit)
+
+    def of(self, value: int | str) -> Estimate:
+        """The estimate with the key at `value`."""
+        if value not in self.made:
+            changed: dict[str, Any] = {self.key: value}
+            self.made[value] = estimate(replace(self.question, **changed), self.model, self.attached)
+        return self.made[value]
+
+    def spare(self, n: int) -> int:
+        """Bytes to spare at `n` units."""
+        return _spare(self.at(n))
+
+
+def _spare(answer: Estimate) -> int:
+    found = slack(answer.devices, int(answer.question.get("margin") or 0))
+    if found is None:
+        raise QuestionError("no device has a limit: name one with --device, such as --device 24GB, or the host's with --ram")
+    return found
+
+
+def max_context(question: Question, model: Model, attached: Attached = NOTHING) -> Found:
+    """The largest context that one request can have, a multiple of 256 tokens, the model's own limit at most.
+
+    Raises NoFitError where not even 256 tokens fit.
+    """
+    if question.n_ctx is not None:
+        raise QuestionError("n_ctx is what is looked for: leave it out, and say for how many --users")
+    asked = _Asked(replace(question, context=None), model, attached, "context", STEP)
+    most = max(model.context // STEP, 1)
+    n = largest(asked.spare, 1, most)
+    if n < 1:
+        raise NoFitError(f"not even {STEP} tokens fit: {_short(asked.at(1))}")
+    return Found(n * STEP, _limit(asked, n, most, f"{model.context:,} tokens are all that the model was trained for", "tokens"), asked.at(n))
+
+
+def max_users(question: Question, model: Model, attached: Attached = NOTHING) -> Found:
+    """The most requests at the same time that can each hold the context."""
+    asked = _Asked(replace(question, users=None), model, attached, "users")
+    n = largest(asked.spare, 1, MOST_USERS)
+    if n < 1:
+        raise NoFitError(f"not even one request fits: {_short(asked.at(1))}")
+    return Found(n, _limit(asked, n, MOST_USERS, f"llama.cpp takes {MOST_USERS} slots at most", "users"), asked.at(n))
+
+
+def best_quant(question: Question, model: Model, attached: Attached = NOTHING, quants: Sequence[str] = QUANTS) -> Found:
+    """The recipe that keeps the most bits of those that fit; UnsupportedError where the model comes in one quant alone."""
+    if model.basis == "file":
+        raise UnsupportedError(f"{model.name} is a file in one quant; name the model that it was made of")
+    asked = _Asked(replace(question, quant=None), model, attached, "quant")
+    known = [name for name in quants if _takes(asked, name)]
+    known.sort(key=lambda name: asked.of(name).weights.tensor_bytes)
+    sizes = [asked.of(name) for name in known]
+    n = largest(lambda i: _spare(sizes[i]), 0, len(known) - 1)
+    if n < 0:
+        raise NoFitError(f"not even {known[0]} fits: {_short(sizes[0])}")
+    limit = f"{known[n + 1]}: {_short(sizes[n + 1])}" if n + 1 < len(known) else f"{known[n]} is as the model is published"
+    return Found(known[n], limit, sizes[n])
+
+
+def _takes(asked: _Asked, name: str) -> bool:
+    try:
+        asked.of(name)
+    except UnsupportedError:
+        return False
+    return True
+
+
+def _limit(asked: _Asked, n: int, most: int, own: str, what: str) -> str:
+    return own if n >= most else f"{(n + 1) * asked.unit:,} {what}: {_short(asked.at(n + 1))}"
+
+
+def _short(answer: Estimate) -> str:
+    return tightest(answer.devices, int(answer.question.get("margin") or 0))

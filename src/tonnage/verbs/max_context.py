@@ -1,0 +1,38 @@
+"""`tonnage max-context`: the largest context that fits, for each type of cache."""
+
+from collections.abc import Iterator
+
+from tonnage.errors import NoFitError, RefusedError, TonnageError
+from tonnage.frozen import replace
+from tonnage.question import Question, of_pairs
+from tonnage.solve import max_context
+from tonnage.source import open_question
+from tonnage.verbs import Call
+from tonnage.verbs.estimate import pairs_of
+from tonnage.verbs.found import Case, print_found
+
+TYPES = ("f16", "q8_0", "q4_0")
+"""types of keys and values that people choose from"""
+
+
+def run(call: Call) -> int:
+    """Print the largest context for every type of cache, or for the one that was asked for."""
+    opened = open_question(of_pairs(pairs_of(call)))
+    cases: list[Case] = []
+    refused: TonnageError | None = None
+    for name, question in _questions(opened.question):
+        try:
+            cases.append((name, max_context(question, opened.model, opened.attached)))
+        except (NoFitError, RefusedError) as error:
+            refused = refused or error
+    if not cases:
+        raise refused or NoFitError("no type of cache fits")
+    return print_found(call, opened, "cache", "context", cases)
+
+
+def _questions(question: Question) -> Iterator[tuple[str, Question]]:
+    if question.cache_type_k or question.cache_type_v:
+        yield f"{question.cache_type_k or 'f16'}/{question.cache_type_v or 'f16'}", question
+    else:
+        for kind in TYPES:
+            yield kind, replace(question, cache_type_k=kind, cache_type_v=kind)
