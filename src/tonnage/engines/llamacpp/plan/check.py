@@ -1,0 +1,68 @@
+"""A layout held against the engine's own rules: every buffer of every device, walked exactly."""
+
+from typing import NamedTuple
+
+from tonnage.answer import DeviceAnswer, Estimate
+from tonnage.engines.llamacpp import answer, placement_of
+from tonnage.engines.llamacpp.placement import Placement
+from tonnage.engines.llamacpp.plan.machine import Machine
+from tonnage.engines.llamacpp.plan.objective import seconds_per_token
+from tonnage.engines.llamacpp.reads import Reads, reads_by_device
+from tonnage.engines.llamacpp.splits import splits
+from tonnage.model.types import Attached, Model, Tensor
+from tonnage.question import Question
+
+
+class Task(NamedTuple):
+    """What is to be placed, and where it may go."""
+
+    question: Question
+    """with nothing said of the placement"""
+    model: Model
+    tensors: tuple[Tensor, ...]
+    attached: Attached
+    machine: Machine
+    depth: int
+
+
+class Checked(NamedTuple):
+    """A placed question and what it comes to, to the byte."""
+
+    question: Question
+    estimate: Estimate
+    placement: Placement
+    used: tuple[int, ...]
+    """bytes on every GPU, at the upper end of the band"""
+    host: int
+    """bytes of host memory at the start"""
+    reads: dict[int, Reads]
+    splits: int
+    seconds: float
+
+    def over(self, machine: Machine) -> tuple[int, ...]:
+        """Bytes of every GPU beyond its memory less the margin; negative where some are left."""
+        return tuple(used + machine.margin - (used if gpu.free_bytes is None else gpu.free_bytes) for used, gpu in zip(self.used, machine.gpus, strict=True))
+
+    def fits(self, machine: Machine) -> bool:
+        """Whether every device holds it and the margin."""
+        return max(self.over(machine), default=0) <= 0 and (machine.host.free_bytes is None or self.host <= machine.host.free_bytes)
+
+
+def check(task: Task, question: Question) -> Checked:
+    """What a placed question takes and how long a token is."""
+    found = answer(question, task.model, task.attached)
+    settings, placement = placement_of(question, task.model)
+    reads = reads_by_device(task.model, task.tensors, settings, placement, task.depth)
+    n = splits(task.model, task.tensors, settings, placement)
+    seconds = seconds_per_token({device: read.total for device, read in reads.items()}, n, task.machine)
+    return Checked(question, found, placement, tuple(map(_most, found.devices[:-1])), _at_start(found.devices[-1]), reads, n, seconds)
+
+
+def _most(device: DeviceAnswer) -> int:
+    """Bytes at the upper end of the band."""
+    return device.total_bytes + (device.error.high if device.error else 0)
+
+
+def _at_start(device: DeviceAnswer) -> int:
+    """Bytes that a server takes before anything grows."""
+    return sum(part.bytes for part in device.parts if part.held != "reserved")

@@ -1,0 +1,98 @@
+"""The best ways to share the blocks out, by the ledger alone: climbing from a few starts."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from tonnage.engines.llamacpp.plan.fill import ORDERS, Filled, Filler
+from tonnage.engines.llamacpp.plan.layout import Layout
+
+STEPS = (8, 4, 2, 1)
+WAYS = (("last", True), ("small", False))
+"""orders of filling that are climbed with: as plain flags have it, and free"""
+
+OVER_GPU = 1 << 60
+"""a GPU that cannot hold its blocks is worse than any host that cannot"""
+
+Counts = tuple[int, ...]
+
+
+class Candidate(NamedTuple):
+    """A layout and its modelled seconds per token."""
+
+    layout: Layout
+    seconds: float
+    used: tuple[int, ...]
+    """bytes that the ledger puts on every GPU"""
+
+
+def search(filler: Filler) -> list[Candidate]:
+    """Layouts, the fastest first; none where no way of sharing out the blocks fits."""
+    found: dict[Layout, Candidate] = {}
+    for way in WAYS:
+        for start in _starts(filler):
+            counts = _climbed(filler, start, way)
+            for order, whole in dict.fromkeys((way, *((order, way[1]) for order in ORDERS))):
+                filled = filler.fill(counts, order, whole=whole)
+                if filled and not filled.host_over:
+                    layout = Layout(counts, filled.homes, len(filler.room))
+                    found[layout] = Candidate(layout, filled.seconds, filled.used)
+    return sorted(found.values(), key=lambda candidate: candidate.seconds)
+
+
+def _starts(filler: Filler) -> list[Counts]:
+    """All blocks on GPUs, by room and fastest first; half of them on the host; all of them."""
+    n = len(filler.ledger.blocks) + 1
+    if not filler.room:
+        return [(n,)]
+    starts = [(0, *_shared(n, filler.room)), (0, *_fastest_first(filler, n)), (n // 2, *_shared(n - n // 2, filler.room))]
+    if not any(filler.short(start) == 0 for start in starts):
+        starts.append((n, *(0 for _ in filler.room)))
+    return list(dict.fromkeys(starts))
+
+
+def _shared(n: int, room: Sequence[int]) -> list[int]:
+    """`n` blocks in proportion to the room."""
+    total, counts, given, summed = max(sum(room), 1), [], 0, 0
+    for nbytes in room:
+        summed += nbytes
+        upto = round(n * summed / total)
+        counts.append(upto - given)
+        given = upto
+    return counts
+
+
+def _fastest_first(filler: Filler, n: int) -> list[int]:
+    """As many whole blocks as fit on the fastest GPU, then on the next; the rest in proportion."""
+    mean = max(filler.ledger.movable // n, 1)
+    counts, left = [0] * len(filler.room), n
+    for device in filler.machine.fastest_first:
+        counts[device] = min(left, max(filler.room[device], 0) // mean)
+        left -= counts[device]
+    return [a + b for a, b in zip(counts, _shared(left, filler.room), strict=True)]
+
+
+def _climbed(filler: Filler, counts: Counts, way: tuple[str, bool]) -> Counts:
+    """The counts that no move of a few blocks between two devices betters."""
+    known: dict[Counts, tuple[int, float]] = {}
+
+    def cost(counts: Counts) -> tuple[int, float]:
+        if counts not in known:
+            filled = filler.fill(counts, way[0], whole=way[1])
+            known[counts] = (filled.host_over, filled.seconds) if filled else (filler.short(counts) + OVER_GPU, 0.0)
+        return known[counts]
+
+    better = True
+    while better:
+        better = False
+        for step in STEPS:
+            for moved in _moves(counts, step):
+                if cost(moved) < cost(counts):
+                    counts, better = moved, True
+    return counts
+
+
+def _moves(counts: Counts, step: int) -> Iterator[Counts]:
+    for a in range(len(counts)):
+        for b in range(len(counts)):
+            if a != b and counts[a] >= step:
+                yield tuple(count - step * (i == a) + step * (i == b) for i, count in enumerate(counts))
