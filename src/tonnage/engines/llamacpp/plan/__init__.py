@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tonnage.answer import Plan
 from tonnage.engines.llamacpp import answer, gpus_of
 from tonnage.engines.llamacpp.plan.check import Checked, Task, check
-from tonnage.engines.llamacpp.plan.fill import Filler
+from tonnage.engines.llamacpp.plan.fill import Filler, splits_of
 from tonnage.engines.llamacpp.plan.layout import Layout, flags, layers, placed
 from tonnage.engines.llamacpp.plan.ledger import Ledger, ledger_of
 from tonnage.engines.llamacpp.plan.machine import Machine, machine_of
@@ -25,7 +25,7 @@ from tonnage.question import Question
 ROUNDS = 6
 """layouts that are held against the engine's rules at most"""
 
-SIMPLE = 1.01
+SIMPLE = 1.002
 """how much slower a plan of plain -ngl and -ncmoe may be and still be preferred to one that lists tensors"""
 
 
@@ -74,7 +74,7 @@ Found = tuple[Checked, "Layout | None"]
 
 def _found(task: Task, ledger: Ledger) -> Found | None:
     """The fastest that fits; of those nearly as fast the one with plain flags."""
-    by_itself = check(task, task.question)
+    by_itself = check(task, task.question, 1 + len(task.machine.gpus))
     found: list[Found] = [(by_itself, None)] if by_itself.fits(task.machine) else []
     if not found or len(task.machine.gpus) > 1:
         found += _searched(task, ledger, by_itself)
@@ -110,10 +110,11 @@ def _searched(task: Task, ledger: Ledger, by_itself: Checked) -> list[Found]:
 
 def _checked(task: Task, ledger: Ledger, layout: Layout) -> tuple[Layout, Checked]:
     """The layout held against the rules; without pipeline parallelism where its copies do not fit."""
-    checked = check(task, placed(task.question, flags(ledger, layout)))
+    counted = splits_of(layout.blocks, layout.homes) if not layout.counts[0] else 0
+    checked = check(task, placed(task.question, flags(ledger, layout)), counted)
     if checked.placement.pipeline and not checked.fits(task.machine):
         layout = replace(layout, unpiped=True)
-        checked = check(task, placed(task.question, flags(ledger, layout)))
+        checked = check(task, placed(task.question, flags(ledger, layout)), counted)
     return layout, checked
 
 

@@ -48,12 +48,12 @@ class Checked(NamedTuple):
         return max(self.over(machine), default=0) <= 0 and (machine.host.free_bytes is None or self.host <= machine.host.free_bytes)
 
 
-def check(task: Task, question: Question) -> Checked:
-    """What a placed question takes and how long a token is."""
+def check(task: Task, question: Question, counted: int = 0) -> Checked:
+    """What a placed question takes and how long a token is; `counted` are the pieces of its graph where these are known."""
     found = answer(question, task.model, task.attached)
     settings, placement = placement_of(question, task.model)
     reads = reads_by_device(task.model, task.tensors, settings, placement, task.depth)
-    n = splits(task.model, task.tensors, settings, placement)
+    n = counted or splits(task.model, task.tensors, settings, placement)
     seconds = seconds_per_token({device: read.total for device, read in reads.items()}, n, task.machine)
     return Checked(question, found, placement, tuple(map(_most, found.devices[:-1])), _at_start(found.devices[-1]), reads, n, seconds)
 

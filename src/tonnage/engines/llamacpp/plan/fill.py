@@ -118,15 +118,27 @@ class Filler:
 
     def seconds(self, blocks: Sequence[int], homes: Sequence[Sequence[int]]) -> float:
         """Modelled time of one token."""
-        pace, total, splits, at = self.pace, 0.0, 1, HOST
+        pace, total = self.pace, self.ledger.output_reads * self.pace[blocks[-1]]
         for block, device, of_units in zip(self.ledger.blocks, blocks, homes, strict=False):
             total += block.core_reads * pace[device]
-            splits, at = splits + (device != at), device
             for unit, home in zip(block.units, of_units, strict=True):
                 total += unit.reads * pace[home]
-                splits, at = splits + (home != at), home
-        total += self.ledger.output_reads * pace[blocks[-1]]
-        return total + SPLIT_SECONDS * (splits + (blocks[-1] != at))
+        return total + SPLIT_SECONDS * splits_of(blocks, homes)
+
+
+def splits_of(blocks: Sequence[int], homes: Sequence[Sequence[int]]) -> int:
+    """Pieces of one token's graph by the devices that follow one another.
+
+    It is the scheduler's own number where no block is on the host; there it moves single operations to a GPU, which is not seen here.
+    """
+    splits, at = 1, HOST
+    for device, of_units in zip(blocks, (*homes, ()), strict=True):
+        if device != at:
+            splits, at = splits + 1, device
+        for home in of_units:
+            if home != at:
+                splits, at = splits + 1, home
+    return splits
 
 
 @lru_cache(maxsize=4096)
