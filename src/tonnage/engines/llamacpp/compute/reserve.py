@@ -82,7 +82,15 @@ def _may_stray(reserve: Reserve) -> bool:
         return False
     if not reserve.settings.kv_offload:
         return True
-    return _mixes(reserve.model, RECURRENT) and (HOST in placement.layers or bool(placement.overrides))
+    return _mixes(reserve.model, RECURRENT) and (HOST in placement.layers or _moves_mixers(reserve.tensors, placement))
+
+
+def _moves_mixers(tensors: tuple[Tensor, ...], placement: Placement) -> bool:
+    """Whether an override moves more of a block than its feed-forward part: else all that mixes lies with the block's cache."""
+    if not placement.overrides:
+        return False
+    inside = (tensor.name for tensor in tensors if tensor.name.startswith("blk.") and ".ffn_" not in tensor.name)
+    return any(placement.override(name) is not None for name in inside)
 
 
 def _with_flash_resolved(reserve: Reserve) -> Reserve:
