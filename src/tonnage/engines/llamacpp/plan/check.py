@@ -41,7 +41,8 @@ class Checked(NamedTuple):
 
     def over(self, machine: Machine) -> tuple[int, ...]:
         """Bytes of every GPU beyond its memory less the margin; negative where some are left."""
-        return tuple(used + machine.margin - (used if gpu.free_bytes is None else gpu.free_bytes) for used, gpu in zip(self.used, machine.gpus, strict=True))
+        free = (used if gpu.free_bytes is None else gpu.free_bytes for used, gpu in zip(self.used, machine.gpus, strict=True))
+        return tuple(used + machine.margin - nbytes for used, nbytes in zip(self.used, free, strict=True))
 
     def fits(self, machine: Machine) -> bool:
         """Whether every device holds it and the margin."""

@@ -14,8 +14,16 @@ from tonnage.engines.llamacpp.plan.ledger import Ledger, Unit
 from tonnage.engines.llamacpp.plan.machine import Machine
 from tonnage.engines.llamacpp.plan.objective import SPLIT_SECONDS
 
-ORDERS = ("last", "small", "large")
-"""which blocks keep their matrices: the last ones (as -ncmoe has it), those with small ones, those with large ones"""
+
+class Way(NamedTuple):
+    """How a layout is filled."""
+
+    order: str
+    """which blocks keep their matrices before others"""
+    whole: bool
+    """whether parts of a block stay together, where the block is"""
+    largest: int
+    """bytes of the largest matrix that may stay on the host"""
 
 
 class Filled(NamedTuple):
@@ -38,35 +46,40 @@ class Filler:
         self.room = tuple(room)
         self.host_room = host_room
         self.pace = [1 / machine.rate(d) for d in range(len(room))] + [1 / machine.rate(HOST)]
+        self.largest = max((unit.nbytes for block in ledger.blocks for unit in block.units), default=0)
         self.sizes = [block.unit_bytes for block in ledger.blocks]
-        everything = range(len(ledger.blocks))
-        self.orders: dict[str, list[int]] = {
-            "last": [i for i in reversed(everything) if self.sizes[i]],
-            "small": sorted((i for i in everything if self.sizes[i]), key=lambda i: (self.sizes[i], -i)),
-            "large": sorted((i for i in everything if self.sizes[i]), key=lambda i: (-self.sizes[i], -i)),
+        blocks = [i for i, block in enumerate(ledger.blocks) if block.units]
+        self.orders = {
+            "first": blocks,
+            "last": blocks[::-1],
+            "small": sorted(blocks, key=lambda i: (self.sizes[i], -i)),
+            "large": sorted(blocks, key=lambda i: (-self.sizes[i], -i)),
         }
+        """which blocks keep their matrices: the first, as --fit has it, the last, as -ncmoe has it, those with small ones, those with large ones"""
 
     def short(self, counts: Sequence[int]) -> int:
         """Bytes by which attention, cache and output do not fit where `counts` puts them."""
         return sum(max(-left, 0) for left in self._left(_blocks(tuple(counts))))
 
-    def fill(self, counts: tuple[int, ...], order: str, *, whole: bool = False) -> Filled | None:
-        """The matrices placed; None where the blocks alone do not fit. `whole` leaves parts of a block together, where it is."""
+    def fill(self, counts: tuple[int, ...], way: Way) -> Filled | None:
+        """The matrices placed; None where the blocks alone do not fit, or where the host keeps larger matrices than the way hopes."""
         blocks = _blocks(counts)
         left = self._left(blocks)
         if min(left, default=0) < 0:
             return None
         homes: list[tuple[int, ...]] = [(HOST,) * len(block.units) for block in self.ledger.blocks]
-        waiting = self._own(blocks, left, homes, order)
-        if not whole:
+        waiting = self._own(blocks, left, homes, way)
+        if not way.whole:
             self._single(waiting, blocks, left, homes)
             self._elsewhere(waiting, blocks, left, homes)
+        if way.largest < self.largest and largest_on_host(self.ledger, homes) > way.largest:
+            return None
         used = [room - rest for room, rest in zip(self.room, left, strict=True)]
-        return Filled(tuple(homes), self.seconds(blocks, homes), tuple(used), self._host_over(used))
+        return Filled(tuple(homes), self.seconds(blocks, homes), tuple(used), self._host_over(sum(used)))
 
-    def _host_over(self, used: Sequence[int]) -> int:
+    def _host_over(self, on_gpus: int) -> int:
         """What is on no GPU is on the host, with what never leaves it."""
-        return 0 if self.host_room is None else max(self.ledger.host + self.ledger.movable - sum(used) - self.host_room, 0)
+        return 0 if self.host_room is None else max(self.ledger.host + self.ledger.movable - on_gpus - self.host_room, 0)
 
     def _left(self, blocks: Sequence[int]) -> list[int]:
         left = list(self.room)
@@ -77,17 +90,17 @@ class Filler:
             left[blocks[-1]] -= self.ledger.output
         return left
 
-    def _own(self, blocks: Sequence[int], left: list[int], homes: list[tuple[int, ...]], order: str) -> list[int]:
+    def _own(self, blocks: Sequence[int], left: list[int], homes: list[tuple[int, ...]], way: Way) -> list[int]:
         """Whole feed-forward parts beside their attention; returns the blocks for which there was no room."""
         waiting, closed = [], set()
-        for i in self.orders[order]:
+        for i in self.orders[way.order]:
             device = blocks[i]
             if device >= 0 and self.sizes[i] <= left[device] and device not in closed:
                 left[device] -= self.sizes[i]
                 homes[i] = (device,) * len(homes[i])
             else:
                 waiting.append(i)
-                if order == "last":
+                if way.order in ("first", "last"):
                     closed.add(device)
         return waiting
 
@@ -139,6 +152,12 @@ def splits_of(blocks: Sequence[int], homes: Sequence[Sequence[int]]) -> int:
             if home != at:
                 splits, at = splits + 1, home
     return splits
+
+
+def largest_on_host(ledger: Ledger, homes: Sequence[Sequence[int]]) -> int:
+    """Bytes of the largest matrix that is on no GPU: prompts are computed with a copy of it on the first one."""
+    pairs = zip(ledger.blocks, homes, strict=True)
+    return max((unit.nbytes for block, of_units in pairs for unit, home in zip(block.units, of_units, strict=True) if home == HOST), default=0)
 
 
 @lru_cache(maxsize=4096)

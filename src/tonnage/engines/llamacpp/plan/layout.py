@@ -38,9 +38,10 @@ class Layout:
 def flags(ledger: Ledger, layout: Layout) -> dict[str, Any]:
     """The keys of a question that place it so; only those that are needed."""
     found: dict[str, Any] = {}
+    on_gpus = sum(layout.counts[1:])
     if layout.counts[0]:
-        found["gpu_layers"] = sum(layout.counts[1:])
-    if layout.devices > 1 and sum(layout.counts[1:]):
+        found["gpu_layers"] = on_gpus
+    if layout.devices > 1 and on_gpus:
         found["tensor_split"] = tuple(float(count) for count in layout.counts[1:])
     first, all_experts = _leading(ledger, layout)
     if all_experts:
@@ -55,7 +56,8 @@ def flags(ledger: Ledger, layout: Layout) -> dict[str, Any]:
 
 def placed(question: Question, given: Mapping[str, Any]) -> Question:
     """The question with this placement and no other."""
-    return replace(question, **(dict.fromkeys(PLACED) | dict(given)))
+    keys: dict[str, Any] = dict.fromkeys(PLACED) | dict(given)
+    return replace(question, **keys)
 
 
 def _leading(ledger: Ledger, layout: Layout) -> tuple[int, bool]:

@@ -3,12 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from tonnage.engines.llamacpp.plan.fill import ORDERS, Filled, Filler
+from tonnage.engines.llamacpp.plan.fill import Filler, Way
 from tonnage.engines.llamacpp.plan.layout import Layout
 
 STEPS = (8, 4, 2, 1)
-WAYS = (("last", True), ("small", False))
-"""orders of filling that are climbed with: as plain flags have it, and free"""
 
 OVER_GPU = 1 << 60
 """a GPU that cannot hold its blocks is worse than any host that cannot"""
@@ -25,18 +23,18 @@ class Candidate(NamedTuple):
     """bytes that the ledger puts on every GPU"""
 
 
-def search(filler: Filler) -> list[Candidate]:
-    """Layouts, the fastest first; none where no way of sharing out the blocks fits."""
-    found: dict[Layout, Candidate] = {}
-    for way in WAYS:
-        for start in _starts(filler):
-            counts = _climbed(filler, start, way)
-            for order, whole in dict.fromkeys((way, *((order, way[1]) for order in ORDERS))):
-                filled = filler.fill(counts, order, whole=whole)
-                if filled and not filled.host_over:
-                    layout = Layout(counts, filled.homes, len(filler.room))
-                    found[layout] = Candidate(layout, filled.seconds, filled.used)
-    return sorted(found.values(), key=lambda candidate: candidate.seconds)
+def search(filler: Filler, way: Way, near: Counts | None = None) -> Candidate | None:
+    """The fastest layout that is filled this way; None where no way of sharing out the blocks fits.
+
+    Climbing begins at the counts `near` where they are given, and else from several sides.
+    """
+    found: list[Candidate] = []
+    starts = [near] if near and not filler.short(near) else _starts(filler)
+    for counts in {_climbed(filler, start, way) for start in starts}:
+        filled = filler.fill(counts, way)
+        if filled and not filled.host_over:
+            found.append(Candidate(Layout(counts, filled.homes, len(filler.room)), filled.seconds, filled.used))
+    return min(found, key=lambda candidate: candidate.seconds, default=None)
 
 
 def _starts(filler: Filler) -> list[Counts]:
@@ -71,13 +69,13 @@ def _fastest_first(filler: Filler, n: int) -> list[int]:
     return [a + b for a, b in zip(counts, _shared(left, filler.room), strict=True)]
 
 
-def _climbed(filler: Filler, counts: Counts, way: tuple[str, bool]) -> Counts:
+def _climbed(filler: Filler, counts: Counts, way: Way) -> Counts:
     """The counts that no move of a few blocks between two devices betters."""
     known: dict[Counts, tuple[int, float]] = {}
 
     def cost(counts: Counts) -> tuple[int, float]:
         if counts not in known:
-            filled = filler.fill(counts, way[0], whole=way[1])
+            filled = filler.fill(counts, way)
             known[counts] = (filled.host_over, filled.seconds) if filled else (filler.short(counts) + OVER_GPU, 0.0)
         return known[counts]
 
