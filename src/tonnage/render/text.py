@@ -32,6 +32,8 @@ def _lines(estimate: Estimate, style: Style) -> Iterator[str]:
     yield from _wrapped(totals(estimate), style)
     if estimate.verdict:
         yield from _wrapped(f"{estimate.verdict.word}: {estimate.verdict.text}", style, paint=_colour(estimate.verdict))
+        if estimate.verdict.would_fit_with:
+            yield from _wrapped(f"would fit with {', or '.join(estimate.verdict.would_fit_with)}", style)
     yield from _closing(estimate, style)
 
 

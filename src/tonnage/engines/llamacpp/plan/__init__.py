@@ -29,9 +29,15 @@ class Planned(NamedTuple):
     question: Question
     plan: Plan
     checked: Checked
-    machine: Machine
-    depth: int
-    """tokens in the cache that its speed is modelled at"""
+    task: Task
+    ledger: Ledger
+    layout: Layout | None
+    """None where the engine places so by itself"""
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Modelled, with `task.depth` tokens in the cache."""
+        return 1 / self.checked.seconds
 
 
 def plan(question: Question, model: Model, attached: Attached = NOTHING, machine: Machine | None = None) -> Planned | None:
@@ -40,8 +46,9 @@ def plan(question: Question, model: Model, attached: Attached = NOTHING, machine
     What the question says of the placement is not looked at. Raises what `estimate` raises.
     """
     task = task_of(question, model, attached, machine)
-    found = _found(task, ledger_of(model, task.tensors, resolve(task.question, model), task.depth))
-    return None if found is None else _planned(task, *found)
+    ledger = ledger_of(model, task.tensors, resolve(task.question, model), task.depth)
+    found = _found(task, ledger)
+    return None if found is None else _planned(task, ledger, *found)
 
 
 def task_of(question: Question, model: Model, attached: Attached = NOTHING, machine: Machine | None = None) -> Task:
@@ -76,7 +83,7 @@ def _effort(found: Found) -> tuple[int, float]:
     return (2 * bool(asked.override_tensor) + bool(asked.tensor_split), found[0].seconds)
 
 
-def _planned(task: Task, checked: Checked, layout: Layout | None) -> Planned:
+def _planned(task: Task, ledger: Ledger, checked: Checked, layout: Layout | None) -> Planned:
     asked, placement = checked.question, checked.placement
     experts = placement.layers[:-1] if layout is None else layers(layout)
     told: dict[str, object] = {"gpu_layers": sum(device >= 0 for device in placement.layers)}
@@ -85,4 +92,4 @@ def _planned(task: Task, checked: Checked, layout: Layout | None) -> Planned:
         told["tensor_split"] = list(asked.tensor_split)
     if asked.override_tensor:
         told["override_tensor"] = asked.override_tensor.split(",")
-    return Planned(asked, Plan(placement.layers, experts, told), checked, task.machine, task.depth)
+    return Planned(asked, Plan(placement.layers, experts, told), checked, task, ledger, layout)
