@@ -9,11 +9,12 @@ from typing import NamedTuple
 from tonnage.answer import Plan
 from tonnage.engines.llamacpp import answer, gpus_of
 from tonnage.engines.llamacpp.plan.check import Checked, Task, check
-from tonnage.engines.llamacpp.plan.layout import Layout, layers, placed
+from tonnage.engines.llamacpp.plan.figures import plan_of
+from tonnage.engines.llamacpp.plan.layout import placed
 from tonnage.engines.llamacpp.plan.ledger import Ledger, ledger_of
 from tonnage.engines.llamacpp.plan.machine import Machine, machine_of
 from tonnage.engines.llamacpp.plan.objective import DEPTH
-from tonnage.engines.llamacpp.plan.rounds import Found, Rounds
+from tonnage.engines.llamacpp.plan.rounds import Rounds
 from tonnage.engines.llamacpp.settings import Settings, resolve
 from tonnage.engines.llamacpp.stored import recipe_of, stored_tensors
 from tonnage.model.types import NOTHING, Attached, Model
@@ -31,8 +32,6 @@ class Planned(NamedTuple):
     checked: Checked
     task: Task
     ledger: Ledger
-    layout: Layout | None
-    """None where the engine places so by itself"""
 
     @property
     def tokens_per_second(self) -> float:
@@ -40,15 +39,20 @@ class Planned(NamedTuple):
         return 1 / self.checked.seconds
 
 
-def plan(question: Question, model: Model, attached: Attached = NOTHING, machine: Machine | None = None) -> Planned | None:
+def plan(
+    question: Question, model: Model, attached: Attached = NOTHING, machine: Machine | None = None, *, within_block: bool = False
+) -> Planned | None:
     """The best plan that keeps the context asked for; None where no placement fits.
 
-    What the question says of the placement is not looked at. Raises what `estimate` raises.
+    What the question says of the placement is not looked at. `within_block` lets matrices lie beside their block or on the host alone.
+    Raises what `estimate` raises.
     """
     task = task_of(question, model, attached, machine)
+    if within_block:
+        task = task._replace(machine=task.machine._replace(within_block=True))
     ledger = ledger_of(model, task.tensors, resolve(task.question, model), task.depth)
     found = _found(task, ledger)
-    return None if found is None else _planned(task, ledger, *found)
+    return None if found is None else Planned(found.question, plan_of(task, found), found, task, ledger)
 
 
 def task_of(question: Question, model: Model, attached: Attached = NOTHING, machine: Machine | None = None) -> Task:
@@ -65,31 +69,19 @@ def _machine(question: Question, model: Model, settings: Settings) -> Machine:
     return machine_of(answer(question, model).devices, gpus_of(question, settings), None, margin)
 
 
-def _found(task: Task, ledger: Ledger) -> Found | None:
+def _found(task: Task, ledger: Ledger) -> Checked | None:
     """The fastest that fits; of those nearly as fast the one with plain flags."""
     by_itself = check(task, task.question, 1 + len(task.machine.gpus))
-    found: list[Found] = [(by_itself, None)] if by_itself.fits(task.machine) else []
+    found = [by_itself] if by_itself.fits(task.machine) else []
     if not found or len(task.machine.gpus) > 1:
         found += Rounds(task, ledger, by_itself).run()
     if not found:
         return None
-    least = min(checked.seconds for checked, _ in found)
-    return min((f for f in found if f[0].seconds <= SIMPLE * least), key=_effort)
+    least = min(checked.seconds for checked in found)
+    return min((checked for checked in found if checked.seconds <= SIMPLE * least), key=_effort)
 
 
-def _effort(found: Found) -> tuple[int, float]:
+def _effort(checked: Checked) -> tuple[int, float]:
     """How much there is to type, then how long a token takes."""
-    asked = found[0].question
-    return (2 * bool(asked.override_tensor) + bool(asked.tensor_split), found[0].seconds)
-
-
-def _planned(task: Task, ledger: Ledger, checked: Checked, layout: Layout | None) -> Planned:
-    asked, placement = checked.question, checked.placement
-    experts = placement.layers[:-1] if layout is None else layers(layout)
-    told: dict[str, object] = {"gpu_layers": sum(device >= 0 for device in placement.layers)}
-    told |= {key: value for key, value in (("n_cpu_moe", asked.n_cpu_moe), ("cpu_moe", asked.cpu_moe)) if value}
-    if asked.tensor_split:
-        told["tensor_split"] = list(asked.tensor_split)
-    if asked.override_tensor:
-        told["override_tensor"] = asked.override_tensor.split(",")
-    return Planned(asked, Plan(placement.layers, experts, told), checked, task, ledger, layout)
+    asked = checked.question
+    return (2 * bool(asked.override_tensor) + bool(asked.tensor_split), checked.seconds)

@@ -5,10 +5,12 @@ from typing import NamedTuple
 from tonnage.answer import DeviceAnswer, Estimate
 from tonnage.engines.llamacpp import answer, placement_of
 from tonnage.engines.llamacpp.placement import Placement
+from tonnage.engines.llamacpp.plan.ledger import movables
 from tonnage.engines.llamacpp.plan.machine import Machine
 from tonnage.engines.llamacpp.plan.objective import seconds_per_token
 from tonnage.engines.llamacpp.reads import Reads, reads_by_device
 from tonnage.engines.llamacpp.splits import splits
+from tonnage.engines.llamacpp.weights import homes
 from tonnage.model.types import Attached, Model, Tensor
 from tonnage.question import Question
 
@@ -67,3 +69,18 @@ def _most(device: DeviceAnswer) -> int:
 def _at_start(device: DeviceAnswer) -> int:
     """Bytes that a server takes before anything grows."""
     return sum(part.bytes for part in device.parts if part.held != "reserved")
+
+
+def unit_homes(task: Task, placement: Placement) -> tuple[tuple[int, ...], ...]:
+    """Devices of the matrices of every block's feed-forward part that overrides can move; none for a block that is not loaded."""
+    found: dict[int, list[int]] = {}
+    movable = movables(task.tensors)
+    for tensor, device in homes(task.model, task.tensors, placement, False):
+        if tensor.name in movable and tensor.block is not None:
+            found.setdefault(tensor.block, []).append(device)
+    return tuple(tuple(found.get(i, ())) for i in range(len(task.model.layers)))
+
+
+def mostly(devices: tuple[int, ...], otherwise: int) -> int:
+    """The device that most are on."""
+    return max(devices, key=devices.count) if devices else otherwise

@@ -113,7 +113,7 @@ class Filler:
 
     def _elsewhere(self, waiting: list[int], blocks: Sequence[int], left: list[int], homes: list[tuple[int, ...]]) -> None:
         """Feed-forward parts, or matrices of them, on GPUs where their block is not: two more changes of device each."""
-        for device in self.machine.fastest_first:
+        for device in () if self.machine.within_block else self.machine.fastest_first:
             for i in waiting:
                 if device != blocks[i] and homes[i][0] == HOST and len(set(homes[i])) == 1:
                     self._put(i, device, left, homes, 2 * SPLIT_SECONDS)

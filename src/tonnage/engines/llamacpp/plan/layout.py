@@ -1,6 +1,5 @@
 """A placement as a plan makes it, and the flags by which llama.cpp does it."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -100,8 +99,3 @@ def _override(ledger: Ledger, blocks: list[int], device: int, experts: bool, kin
     names = f"({names})" if "|" in names else names
     target = "CPU" if device == HOST else f"CUDA{device}"
     return rf"blk\.{pattern(blocks)}\.ffn_{names}{'_(ch|)exps' if experts else '[.]'}={target}"
-
-
-def layers(layout: Layout) -> tuple[int, ...]:
-    """The device that most of each block's feed-forward part is on; the block's own where it has none that could move."""
-    return tuple(Counter(homes).most_common(1)[0][0] if homes else block for homes, block in zip(layout.homes, layout.blocks, strict=False))

@@ -66,7 +66,7 @@ def ledger_of(model: Model, tensors: tuple[Tensor, ...], settings: Settings, dep
     core, core_reads, moved = [0] * n, [0] * n, [dict[str, tuple[int, int]]() for _ in range(n)]
     output = output_reads = host = 0
     routed = {tensor.block for tensor in tensors if is_expert(tensor)}
-    movable = _movables(tensors, routed)
+    movable = movables(tensors)
     for tensor, device in homes(model, tensors, Placement((0,) * (n + 1), (), 1, settings.kv_offload, False), False):
         nbytes, block = allocated(tensor, CUDA), tensor.block
         if device < 0:
@@ -93,7 +93,8 @@ def _block(core: int, core_reads: int, moved: dict[str, tuple[int, int]], expert
     return Block(core, core_reads, tuple(Unit(kind, *moved[kind]) for kind in KINDS if kind in moved), experts and bool(moved))
 
 
-def _movables(tensors: tuple[Tensor, ...], routed: set[int | None]) -> dict[str, str]:
+def movables(tensors: tuple[Tensor, ...]) -> dict[str, str]:
     """Tensor -> kind, of all that overrides may move: experts, and dense matrices of blocks that have none."""
+    routed = {tensor.block for tensor in tensors if is_expert(tensor)}
     matches = ((t.name, (_EXPERT if t.block in routed else _DENSE).match(t.name)) for t in tensors if ".ffn_" in t.name)
     return {name: match[1] for name, match in matches if match}

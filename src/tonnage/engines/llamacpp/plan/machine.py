@@ -39,6 +39,8 @@ class Machine(NamedTuple):
     gpus: tuple[Memory, ...]
     host: Memory
     margin: int
+    within_block: bool = False
+    """a matrix may lie with its block or on the host, but on no other GPU"""
 
     def rate(self, device: int) -> float:
         """Bytes per second of a device, the host as -1."""

@@ -22,9 +22,6 @@ SAME = 1.0005
 UNLIMITED = 1 << 60
 """room of a GPU without a limit"""
 
-Found = tuple[Checked, "Layout | None"]
-"""a layout that fits; None for the placement that the engine makes by itself"""
-
 
 class Reserve(NamedTuple):
     """Bytes of every GPU and of the host that are needed besides weights and cache."""
@@ -39,7 +36,7 @@ class Rounds:
     def __init__(self, task: Task, ledger: Ledger, by_itself: Checked) -> None:
         self.task = task
         self.ledger = ledger
-        self.found: list[Found] = []
+        self.found: list[Checked] = []
         self.seen: set[Layout] = set()
         self.ways = _ways(ledger)
         self.least = _guess(ledger, by_itself, self.ways[0].largest)
@@ -47,7 +44,7 @@ class Rounds:
         self.reserves: dict[Way, Reserve] = {}
         self.promised: dict[Way, tuple[Reserve, Candidate | None]] = {}
 
-    def run(self) -> list[Found]:
+    def run(self) -> list[Checked]:
         """Walk what promises most until nothing promises more than what was found."""
         most = CHECKS_ON_SEVERAL if len(self.task.machine.gpus) > 1 else CHECKS_ON_ONE
         for tried in range(CHECKS_WITHOUT_SUCCESS):
@@ -59,7 +56,7 @@ class Rounds:
 
     def _best(self) -> tuple[Way, Candidate] | None:
         """The way that promises most, of those that are new and worth it."""
-        found = min((checked.seconds for checked, _ in self.found), default=None)
+        found = min((checked.seconds for checked in self.found), default=None)
         promising = []
         for way in self.ways:
             candidate = self._candidate(way)
@@ -91,9 +88,9 @@ class Rounds:
 
     def _walk(self, way: Way, candidate: Candidate) -> None:
         self.seen.add(candidate.layout)
-        layout, checked = _checked(self.task, self.ledger, candidate.layout)
+        checked = _checked(self.task, self.ledger, candidate.layout)
         if checked.fits(self.task.machine):
-            self.found.append((checked, layout))
+            self.found.append(checked)
         gpus = tuple(used - nbytes for used, nbytes in zip(checked.used, candidate.used, strict=True))
         reserve = Reserve(gpus, checked.host - self.ledger.host - self.ledger.movable + sum(candidate.used))
         self.reserves[way] = reserve
@@ -109,14 +106,13 @@ def _ways(ledger: Ledger) -> list[Way]:
     return [*(Way(order, whole, sizes[-1]) for order, whole in orders), *hopes]
 
 
-def _checked(task: Task, ledger: Ledger, layout: Layout) -> tuple[Layout, Checked]:
+def _checked(task: Task, ledger: Ledger, layout: Layout) -> Checked:
     """The layout held against the rules; without pipeline parallelism where its copies do not fit."""
     counted = splits_of(layout.blocks, layout.homes) if not layout.counts[0] else 0
     checked = check(task, placed(task.question, flags(ledger, layout)), counted)
     if checked.placement.pipeline and not checked.fits(task.machine):
-        layout = replace(layout, unpiped=True)
-        checked = check(task, placed(task.question, flags(ledger, layout)), counted)
-    return layout, checked
+        return check(task, placed(task.question, flags(ledger, replace(layout, unpiped=True))), counted)
+    return checked
 
 
 def _guess(ledger: Ledger, by_itself: Checked, largest: int) -> Reserve:
