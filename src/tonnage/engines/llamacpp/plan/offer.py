@@ -19,10 +19,12 @@ def offered(question: Question, model: Model, attached: Attached, found: Estimat
     others = tuple(remedies(question, model, attached))
     if planned is None:
         return replace(found, verdict=replace(verdict, would_fit_with=others))
-    told = f"{_gib(verdict.short_by_bytes)} short on the GPUs as asked; fits with {short(planned.task, planned.checked)}"
-    offload = replace(verdict, word="offload" if in_ram(planned.task, planned.checked) else verdict.word, text=told, would_fit_with=(short(planned.task, planned.checked), *others))
+    does = short(planned.task, planned.checked)
+    text = f"{_gib(verdict.short_by_bytes)} short on the GPUs as asked; fits with {does}"
+    word = "offload" if in_ram(planned.task, planned.checked) else verdict.word
+    told = replace(verdict, word=word, text=text, would_fit_with=(does, *others))
     command = {**found.command, PLANNED: planned.checked.estimate.command["llama.cpp"]}
-    return replace(found, verdict=offload, plan=planned.plan, command=command)
+    return replace(found, verdict=told, plan=planned.plan, command=command)
 
 
 def _gib(nbytes: int) -> str:

@@ -50,8 +50,11 @@ def _starts(filler: Filler) -> list[Counts]:
 
 def _shared(n: int, room: Sequence[int]) -> list[int]:
     """`n` blocks in proportion to the room."""
-    total, counts, given, summed = max(sum(room), 1), [], 0, 0
-    for nbytes in room:
+    held = [max(nbytes, 0) for nbytes in room]
+    if not any(held):
+        held[-1] = 1
+    total, counts, given, summed = sum(held), [], 0, 0
+    for nbytes in held:
         summed += nbytes
         upto = round(n * summed / total)
         counts.append(upto - given)

@@ -48,8 +48,9 @@ def most_layers(task: Task) -> int | None:
 def _ollama(task: Task, layers: int) -> str:
     settings = resolve(task.question, task.model)
     cache = settings.type_k if settings.type_k == settings.type_v and settings.type_k in OLLAMA_CACHE_TYPES else "f16"
-    server = f"OLLAMA_NUM_PARALLEL={task.question.users or 1} OLLAMA_FLASH_ATTENTION={int(settings.flash_attn)} OLLAMA_KV_CACHE_TYPE={cache} ollama serve"
-    return f"{server} # Modelfile: PARAMETER num_ctx {_context(task.question, task)}, PARAMETER num_gpu {layers}"
+    values = {"NUM_PARALLEL": task.question.users or 1, "FLASH_ATTENTION": int(settings.flash_attn), "KV_CACHE_TYPE": cache}
+    server = " ".join(f"OLLAMA_{name}={value}" for name, value in values.items())
+    return f"{server} ollama serve # Modelfile: PARAMETER num_ctx {_context(task.question, task)}, PARAMETER num_gpu {layers}"
 
 
 def _lm_studio(task: Task, layers: int) -> str:
