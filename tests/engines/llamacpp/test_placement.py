@@ -111,6 +111,12 @@ def test_shares_are_single_precision() -> None:
         ({"n_cpu_moe": 2}, "blk.11.ffn_down_exps.weight", None),
         ({"override_tensor": r"blk\.1\.=CUDA1,exps=CPU"}, "blk.1.ffn_down_exps.weight", 1),
         ({"override_tensor": r"blk\.1\.=CUDA1,exps=CPU"}, "blk.2.ffn_down_exps.weight", HOST),
+        ({"override_tensor": r"blk\.1\.=CUDA1,exps=CPU"}, "output.weight", None),
+        ({"override_tensor": r"blk\.1\.ffn_(up|down)_exps=CPU"}, "blk.1.ffn_down_exps.weight", HOST),
+        ({"override_tensor": r"blk\.1\.ffn_up|down_exps=CPU"}, "blk.2.ffn_down_exps.weight", HOST),
+        ({"override_tensor": r"blk\.1\.?=CPU"}, "blk.12.ffn_down_exps.weight", HOST),
+        ({"override_tensor": r"blk\.\d+\.ffn_down_exps=CPU"}, "blk.2.ffn_down_exps.weight", HOST),
+        ({"override_tensor": r"^blk\.2\.=CPU,blk\.2\.ffn=CUDA1"}, "blk.2.ffn_down_exps.weight", HOST),
     ],
 )
 def test_overrides_match_tensors(given: dict[str, object], tensor: str, expected: int | None) -> None:

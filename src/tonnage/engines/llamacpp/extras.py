@@ -11,6 +11,7 @@ from tonnage.engines.llamacpp.cache import cache_tensors, widest_v, window_cells
 from tonnage.engines.llamacpp.compute.inputs import masks
 from tonnage.engines.llamacpp.placement import HOST, Placement
 from tonnage.engines.llamacpp.settings import Settings
+from tonnage.engines.llamacpp.weights import weights_by_device
 from tonnage.frozen import replace
 from tonnage.model.types import Attached, Attention, Model, Recurrent, Tensor
 
@@ -55,8 +56,10 @@ def draft_parts(model: Model, tensors: tuple[Tensor, ...], settings: Settings, p
     trunk = len(model.layers) - model.n_nextn
     device = placement.layers[trunk]
     alignment = CPU if device == HOST else CUDA
-    weights = sum(allocated(t, alignment) for t in tensors if t.block is not None and t.block >= trunk)
-    yield device, Part("draft", weights, "rule", why="draft", held=_held(device, settings))
+    without = weights_by_device(model, tensors, placement, False)
+    for home, nbytes in sorted(weights_by_device(model, tensors, placement, True).items()):
+        if nbytes > without.get(home, 0):
+            yield home, Part("draft", nbytes - without.get(home, 0), "rule", why="draft", held=_held(home, settings))
     plain = replace(settings, n_draft=0)
     cached = (t for layer in model.layers[trunk:] for t in cache_tensors(layer, plain, widest_v(model.layers)))
     nbytes = sum(allocated_rows(t.type, t.row, t.rows, alignment) for t in cached)

@@ -15,6 +15,9 @@ from tonnage.model.types import Model, Tensor
 HOST_TENSORS = ("token_embd.", "position_embd.", "token_types.", "per_layer_token_embd.")
 """input tensors: looked up by row, they stay in host memory even with every layer offloaded"""
 
+ROTATION_TENSORS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
+"""factors of the rotation: every layer asks for them, and so they lie on every device that has layers (TENSOR_DUPLICATED)"""
+
 _FFN_AND_HEAD = ("ffn_gate", "ffn_up", "ffn_down", "exp_probs_b", "nextn.embed_tokens", "nextn.shared_head")
 NEXTN_LOADED: Mapping[str, tuple[str, ...]] = {
     "glm-dsa": ("exp_probs_b",),
@@ -62,7 +65,7 @@ def homes(
         if block is not None and block >= trunk and not draft and not _loaded_anyway(model, tensor):
             continue
         override = placement.override(tensor.name) if placement.overrides else None
-        if tensor.name == "rope_freqs.weight":
+        if tensor.name in ROTATION_TENSORS:
             yield from ((tensor, device) for device in sorted(set(placement.layers[:trunk])))
         elif tensor.name.startswith(HOST_TENSORS):
             home = HOST if override is None else override

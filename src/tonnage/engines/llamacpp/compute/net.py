@@ -12,7 +12,7 @@ from tonnage.engines.llamacpp.compute import ops
 from tonnage.engines.llamacpp.compute.graph import INPUT, OUTPUT, Graph, Node
 from tonnage.engines.llamacpp.placement import HOST, Placement
 from tonnage.engines.llamacpp.settings import Settings
-from tonnage.engines.llamacpp.weights import homes
+from tonnage.engines.llamacpp.weights import ROTATION_TENSORS, homes
 from tonnage.model.hparams import Hparams
 from tonnage.model.types import Model, Tensor
 
@@ -94,6 +94,10 @@ class Net:
     def need(self, il: int, name: str) -> Node:
         """`blk.IL.NAME.weight`, which the family cannot be without; KeyError names it."""
         return self._weights[f"blk.{il}.{name}.weight"]
+
+    def rotation(self, il: int, name: str = "rope_freqs") -> Node | None:
+        """Factors of the rotation, on the block's own device; None where the model has none."""
+        return self._weights.get(_on(f"{name}.weight", self.placement.layers[il]))
 
     def n_head(self, il: int) -> int:
         """Query heads of a block."""
@@ -272,9 +276,16 @@ def _weight_nodes(model: Model, tensors: tuple[Tensor, ...], placement: Placemen
         name = tensor.name
         if name == "token_embd.weight" and name in nodes:
             name = "output.weight"
+        if name in ROTATION_TENSORS:
+            name = _on(name, device)
         if name in nodes:
             continue
         ne = ops.shape(*tensor.shape)
         nodes[name] = Node("NONE", tensor.name, tensor.type, ne, ops.strides(tensor.type, ne), home=device, weight=True)
     nodes.setdefault("output.weight", nodes["token_embd.weight"])
     return nodes
+
+
+def _on(name: str, device: int) -> str:
+    """How a tensor that lies on several devices is called on one of them."""
+    return f"{name} on {device}"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from tonnage.engines.llamacpp.fit.context import shrink
 from tonnage.engines.llamacpp.fit.dense import fill
 from tonnage.engines.llamacpp.fit.experts import convert
-from tonnage.engines.llamacpp.fit.fitted import Fitted, GaveUp, question_of
+from tonnage.engines.llamacpp.fit.fitted import Fitted, GaveUpError, question_of
 from tonnage.engines.llamacpp.fit.gauge import projector_memory
 from tonnage.engines.llamacpp.fit.search import AS_ASKED, Search
 from tonnage.engines.llamacpp.fit.shares import ALL_EXPERTS, Flags, flags_of
@@ -46,7 +46,7 @@ def fit(
     flags, reason = AS_ASKED, None
     try:
         flags = _steps(search, least_context)
-    except GaveUp as why:
+    except GaveUpError as why:
         reason = str(why)
         search.note(f"gives up: {reason}")
     moved = flags != AS_ASKED
@@ -81,7 +81,7 @@ def _margins(
 def _steps(search: Search, least_context: int) -> Flags:
     """The four steps."""
     if search.question.split_mode == "tensor":
-        raise GaveUp("llama_params_fit is not implemented for SPLIT_MODE_TENSOR, abort")
+        raise GaveUpError("llama_params_fit is not implemented for SPLIT_MODE_TENSOR, abort")
     totals = search.totals(f"as asked, {search.n_ctx:,} tokens")
     if all(total <= target for total, target in zip(totals, search.targets, strict=True)):
         search.note("the margin is kept everywhere: nothing is changed")
@@ -99,13 +99,13 @@ def _refuse(search: Search) -> None:
     """What the user set is left alone, and ends the search."""
     asked = search.question
     if not search.devices:
-        raise GaveUp("was unable to fit model into system memory by reducing context, abort")
+        raise GaveUpError("was unable to fit model into system memory by reducing context, abort")
     if asked.gpu_layers not in (None, -1):
-        raise GaveUp(f"n_gpu_layers already set by user to {asked.gpu_layers}, abort")
+        raise GaveUpError(f"n_gpu_layers already set by user to {asked.gpu_layers}, abort")
     if search.devices > 1 and any(asked.tensor_split or ()):
-        raise GaveUp("model_params::tensor_split already set by user, abort")
+        raise GaveUpError("model_params::tensor_split already set by user, abort")
     if asked.override_tensor or asked.cpu_moe or asked.n_cpu_moe:
-        raise GaveUp("model_params::tensor_buft_overrides already set by user, abort")
+        raise GaveUpError("model_params::tensor_buft_overrides already set by user, abort")
 
 
 def _room_for_experts(search: Search) -> int:

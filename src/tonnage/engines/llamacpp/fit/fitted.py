@@ -30,7 +30,7 @@ class Fitted:
         return self.reason is None
 
 
-class GaveUp(Exception):
+class GaveUpError(Exception):
     """--fit stops without a plan; the message is its reason."""
 
 

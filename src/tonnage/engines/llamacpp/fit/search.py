@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from tonnage.engines.llamacpp.fit.fitted import GaveUp
+from tonnage.engines.llamacpp.fit.fitted import GaveUpError
 from tonnage.engines.llamacpp.fit.gauge import Memory, draft_memory, memory
 from tonnage.engines.llamacpp.fit.shares import Flags, Shares, flags_of, in_words
 from tonnage.engines.llamacpp.fit.whole import MAX_UINT32
 from tonnage.engines.llamacpp.placement import HOST
 from tonnage.engines.llamacpp.settings import resolve, wanted_cells
-from tonnage.errors import RefusedError
+from tonnage.errors import QuestionError, RefusedError
 from tonnage.frozen import replace
 from tonnage.model.types import Model
 from tonnage.question import Question
@@ -27,15 +27,13 @@ class Search:
     """One run of --fit: it knows the question and the devices, measures, and notes down what it tried."""
 
     def __init__(self, question: Question, model: Model, free_bytes: Sequence[int], margins: Sequence[int], ram_bytes: int | None = None) -> None:
-        self.question = question
+        self.question, self.free_bytes = _opened(question, free_bytes)
         self.model = model
-        self.free_bytes = tuple(free_bytes)
-        gpus = (question.main_gpu or 0,) if question.split_mode == "none" else tuple(range(len(free_bytes)))
-        self.devices = len(gpus) if free_bytes else 0
+        self.devices = len(self.free_bytes)
         """GPUs that llama.cpp opens"""
-        self.places = gpus if free_bytes else (HOST,)
+        self.places = tuple(range(self.devices)) or (HOST,)
         """where memory is counted: the GPUs; the host where there is none"""
-        free = [free_bytes[d] for d in gpus] if free_bytes else [UNLIMITED if ram_bytes is None else ram_bytes]
+        free = self.free_bytes or (UNLIMITED if ram_bytes is None else ram_bytes,)
         self.targets = tuple(room - margin for room, margin in zip(free, margins, strict=False))
         """the most that --fit wants to use of each place"""
         self.blocks = len(model.layers) - (0 if question.speculative else model.n_nextn)
@@ -52,7 +50,7 @@ class Search:
         key = (self.n_ctx, flags)
         if key not in self._measured:
             if len(self._measured) == MOST_MEASUREMENTS:
-                raise GaveUp(f"no end after {MOST_MEASUREMENTS} measurements")
+                raise GaveUpError(f"no end after {MOST_MEASUREMENTS} measurements")
             self._measured[key] = self._load(flags)
         return self._measured[key]
 
@@ -65,7 +63,7 @@ class Search:
         try:
             return self._with_draft(question)
         except RefusedError as error:
-            raise GaveUp(f"failed to create llama_context from model: {error}") from None
+            raise GaveUpError(f"failed to create llama_context from model: {error}") from None
 
     def _with_draft(self, question: Question) -> tuple[Memory, ...]:
         found = memory(question, self.model, self.free_bytes)
@@ -91,3 +89,13 @@ class Search:
     def note(self, step: str) -> None:
         """Write down a step."""
         self.steps.append(step)
+
+
+def _opened(question: Question, free_bytes: Sequence[int]) -> tuple[Question, tuple[int, ...]]:
+    """With split mode none the main GPU alone, as if it were the only one."""
+    if question.split_mode != "none" or not free_bytes:
+        return question, tuple(free_bytes)
+    main = question.main_gpu or 0
+    if main >= len(free_bytes):
+        raise QuestionError(f"main_gpu={main}: there are {len(free_bytes)} GPUs, counted from 0")
+    return replace(question, main_gpu=None), (free_bytes[main],)

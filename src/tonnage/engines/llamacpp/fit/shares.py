@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from tonnage.engines.llamacpp.fit.fitted import GaveUp
+from tonnage.engines.llamacpp.fit.fitted import GaveUpError
 from tonnage.engines.llamacpp.fit.whole import uint32
 from tonnage.engines.llamacpp.placement import EXPERTS, HOST
 
@@ -71,7 +71,7 @@ def _overrides(shares: Sequence[Share], first: int) -> Iterator[str]:
         first = uint32(first + share.full)
         for il in range(first, uint32(first + share.partial)):
             if written == MOST_OVERRIDES:
-                raise GaveUp(f"llama_max_tensor_buft_overrides() == {MOST_OVERRIDES + 1} is insufficient for model")
+                raise GaveUpError(f"llama_max_tensor_buft_overrides() == {MOST_OVERRIDES + 1} is insufficient for model")
             pattern, to = (share.overflow, share.to) if il == first else (BUT_EXPERTS, HOST)
             yield rf"blk\.{il}{pattern}={'CPU' if to == HOST else f'CUDA{to}'}"
             written += 1

@@ -1,6 +1,6 @@
 """llama.cpp's whole numbers: unsigned ones that wrap at 2^32, and division towards zero."""
 
-from tonnage.engines.llamacpp.fit.fitted import GaveUp
+from tonnage.engines.llamacpp.fit.fitted import GaveUpError
 
 MAX_UINT32 = 2**32 - 1
 
@@ -13,7 +13,7 @@ def uint32(n: int) -> int:
 def quotient(dividend: int, divisor: int) -> int:
     """Division towards zero; by zero llama.cpp is ended by the processor."""
     if divisor == 0:
-        raise GaveUp("llama.cpp divides by zero here and is ended")
+        raise GaveUpError("llama.cpp divides by zero here and is ended")
     q = abs(dividend) // abs(divisor)
     return q if (dividend < 0) == (divisor < 0) else -q
 

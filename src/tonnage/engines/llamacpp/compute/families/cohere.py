@@ -34,7 +34,7 @@ def _attention(net: Net, il: int, cur: Node, pos: Node, inputs: Inputs) -> Node:
     q, k, v = net.qkv(cur, il, net.hp.k_dim)
     q, k = qk_normed(net, il, q, k, rms=False)
     if net.arch == "command-r" or is_swa(net, il) or il < int(net.hp.get("leading_dense_block_count") or 0):
-        q, k = rotated(q, k, pos, None if net.arch == "command-r" else net.weight("rope_freqs.weight"))
+        q, k = rotated(q, k, pos, None if net.arch == "command-r" else net.rotation(il))
     return attn(net, inputs.of(net, il), il, q, k, v)
 
 

@@ -66,7 +66,7 @@ def _attention_block(net: Net, il: int, cur: Node, pos: Node, inputs: Inputs) ->
     residual = cur
     cur = net.norm(cur, net.need(il, "attn_norm"), il)
     mixer = next(m for m in net.model.layers[il].mixers if isinstance(m, Attention))
-    factors = None if mixer.window else net.weight("rope_freqs.weight")
+    factors = None if mixer.window else net.rotation(il)
     q, k, v = _projected(net, il, cur, mixer)
     q = ops.rope(net.norm(_heads(net, q, mixer.k_dim), net.need(il, "attn_q_norm"), il), pos, factors)
     if mixer.kv_layer is None:

@@ -36,7 +36,7 @@ def _attention(net: Net, il: int, cur: Node, pos: Node | None, temperature: Node
     if pos is None:
         q = ops.mul(q, temperature)
     else:
-        q, k = rotated(q, k, pos, net.weight("rope_freqs.weight"))
+        q, k = rotated(q, k, pos, net.rotation(il))
         if net.hp.get("expert_count") != MAVERICK_EXPERTS:
             q, k = ops.rms_norm(q), ops.rms_norm(k)
     return attn(net, inputs.of(net, il), il, q, k, v)

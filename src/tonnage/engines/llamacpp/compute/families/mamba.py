@@ -85,7 +85,7 @@ def _residual_scaled(net: Net, cur: Node) -> Node:
 def _rotated_attn(net: Net, inputs: CacheInput, il: int, cur: Node, pos: Node | None) -> Node:
     q, k, v = net.qkv(cur, il, net.hp.k_dim)
     if pos is not None:
-        factors = net.weight("rope_freqs.weight")
+        factors = net.rotation(il)
         q, k = ops.rope(q, pos, factors), ops.rope(k, pos, factors)
     return attn(net, inputs, il, q, k, v)
 

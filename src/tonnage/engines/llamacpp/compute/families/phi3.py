@@ -10,12 +10,11 @@ from tonnage.engines.llamacpp.compute.net import Net
 def build(net: Net) -> Graph:
     """The whole decoder."""
     cur, pos, inputs, out_ids = net.inp_embd(), net.inp_pos(), attn_inputs(net), net.inp_out_ids()
-    factors = rope_factors(net)
     for il in net.blocks:
         residual = cur
         cur = net.norm(cur, net.need(il, "attn_norm"), il, bias=net.b(il, "attn_norm"))
         q, k, v = net.qkv(cur, il, net.hp.k_dim)
-        q, k = rotated(q, k, pos, factors)
+        q, k = rotated(q, k, pos, rope_factors(net, il))
         cur = attn(net, inputs.of(net, il), il, ops.scale(q), k, v)
         cur, residual = wanted(net, il, out_ids, cur, residual)
         residual = ops.add(cur, residual)
@@ -24,11 +23,11 @@ def build(net: Net) -> Graph:
     return net.graph(head(net, cur))
 
 
-def rope_factors(net: Net) -> Node | None:
+def rope_factors(net: Net, il: int) -> Node | None:
     """Factors of the rotation, those for long contexts where a sequence exceeds what was trained without them (get_rope_factors)."""
     trained = int(net.hp.get("rope.scaling.original_context_length") or net.hp.get("context_length") or 0)
     length = "long" if net.settings.cells > trained else "short"
-    return net.weight("rope_freqs.weight") or net.weight(f"rope_factors_{length}.weight")
+    return net.rotation(il) or net.rotation(il, f"rope_factors_{length}")
 
 
 def _feed_forward(net: Net, il: int, cur: Node) -> Node:

@@ -117,7 +117,7 @@ def _attention(net: Net, style: Style, il: int, cur: Node, pos: Node, temperatur
     if style.qk_norm == "before":
         q, k = _normed(net, il, q, k)
     if not style.no_rope_step or (il + 1) % style.no_rope_step:
-        factors = net.weight("rope_freqs.weight")
+        factors = net.rotation(il)
         q, k = ops.rope(q, pos, factors), ops.rope(k, pos, factors)
     if style.qk_norm == "after":
         q, k = _normed(net, il, q, k)

@@ -140,7 +140,7 @@ def _rotates(net: Net, style: Style, il: int) -> bool:
 def _factors(net: Net, style: Style, il: int) -> Node | None:
     if not style.factors or (style.factors == "full" and is_swa(net, il)):
         return None
-    return net.weight("rope_freqs.weight")
+    return net.rotation(il)
 
 
 def _gated(net: Net, il: int, cur: Node, gate: Node, kind: str) -> Node:
