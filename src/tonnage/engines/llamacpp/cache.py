@@ -31,12 +31,12 @@ def cache_by_device(model: Model, settings: Settings, placement: Placement) -> d
     total: Counter[tuple[str, int]] = Counter()
     for i in range(len(model.layers)):
         device = placement.cache_device(i)
-        for part, nbytes in layer_bytes(model, i, settings, CPU if device == HOST else CUDA).items():
+        for part, nbytes in _layer_bytes(model, i, settings, CPU if device == HOST else CUDA).items():
             total[part, device] += nbytes
     return dict(total)
 
 
-def layer_bytes(model: Model, i: int, settings: Settings, alignment: Alignment) -> dict[str, int]:
+def _layer_bytes(model: Model, i: int, settings: Settings, alignment: Alignment) -> dict[str, int]:
     """Bytes of one block; blocks alike are counted once and remembered."""
     layer = model.layers[i]
     return {} if layer.nextn else _bytes(layer, settings, alignment, widest_v(model.layers))

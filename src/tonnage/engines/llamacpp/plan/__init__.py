@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from tonnage.answer import Plan
 from tonnage.engines.llamacpp import answer, gpus_of
+from tonnage.engines.llamacpp.placement import HOST
 from tonnage.engines.llamacpp.plan.check import Checked, Task, check
 from tonnage.engines.llamacpp.plan.figures import plan_of
 from tonnage.engines.llamacpp.plan.layout import placed
@@ -78,7 +79,9 @@ def _found(task: Task, ledger: Ledger) -> Checked | None:
     if not found:
         return None
     least = min(checked.seconds for checked in found)
-    return min((checked for checked in found if checked.seconds <= SIMPLE * least), key=_effort)
+    chosen = min((checked for checked in found if checked.seconds <= SIMPLE * least), key=_effort)
+    is_counted = len(task.machine.gpus) == 1 and HOST not in chosen.placement.layers
+    return chosen if is_counted else check(task, chosen.question)
 
 
 def _effort(checked: Checked) -> tuple[int, float]:

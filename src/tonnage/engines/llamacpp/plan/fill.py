@@ -38,13 +38,17 @@ class Filled(NamedTuple):
 
 
 class Filler:
-    """Fills for one ledger and machine; `room` are the bytes of every GPU and of the host that weights and cache may take."""
+    """Fills for one ledger and machine; `room` are the bytes of every GPU and of the host that weights and cache may take.
 
-    def __init__(self, ledger: Ledger, machine: Machine, room: Sequence[int], host_room: int | None) -> None:
+    `strays` are pieces of the graph that every block on the host adds, besides what its matrices tell.
+    """
+
+    def __init__(self, ledger: Ledger, machine: Machine, room: Sequence[int], host_room: int | None, strays: float = 0.0) -> None:
         self.ledger = ledger
         self.machine = machine
         self.room = tuple(room)
         self.host_room = host_room
+        self.strays = strays
         self.pace = [1 / machine.rate(d) for d in range(len(room))] + [1 / machine.rate(HOST)]
         self.largest = max((unit.nbytes for block in ledger.blocks for unit in block.units), default=0)
         self.sizes = [block.unit_bytes for block in ledger.blocks]
@@ -136,7 +140,7 @@ class Filler:
             total += block.core_reads * pace[device]
             for unit, home in zip(block.units, of_units, strict=True):
                 total += unit.reads * pace[home]
-        return total + SPLIT_SECONDS * splits_of(blocks, homes)
+        return total + SPLIT_SECONDS * (splits_of(blocks, homes) + self.strays * blocks.count(HOST))
 
 
 def splits_of(blocks: Sequence[int], homes: Sequence[Sequence[int]]) -> int:

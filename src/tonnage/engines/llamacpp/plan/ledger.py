@@ -1,16 +1,17 @@
 """The bytes of every block once, so that a thousand placements can be added up without asking the engine's rules again."""
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from tonnage.engines.llamacpp.buffers import CUDA, allocated
-from tonnage.engines.llamacpp.cache import layer_bytes
+from tonnage.engines.llamacpp.buffers import CUDA, allocated, allocated_rows
+from tonnage.engines.llamacpp.cache import cache_tensors, widest_v
 from tonnage.engines.llamacpp.placement import Placement
 from tonnage.engines.llamacpp.reads import cache_reads, is_expert, read_of
 from tonnage.engines.llamacpp.settings import Settings
 from tonnage.engines.llamacpp.weights import homes
 from tonnage.frozen import dataclass
-from tonnage.model.types import Model, Tensor
+from tonnage.model.types import Layer, Model, Tensor
 
 KINDS = ("gate", "gate_up", "up", "down")
 """matrices of a feed-forward part, in the order in which the engine computes them"""
@@ -81,12 +82,23 @@ def ledger_of(model: Model, tensors: tuple[Tensor, ...], settings: Settings, dep
         else:
             core[block] += nbytes
             core_reads[block] += read_of(model, tensor)
-    for i in range(n):
-        if settings.kv_offload:
-            core[i] += sum(layer_bytes(model, i, settings, CUDA).values())
-        core_reads[i] += cache_reads(model, i, settings, depth) if settings.kv_offload else 0
+    if settings.kv_offload:
+        for i, nbytes in enumerate(_caches(model, settings)):
+            core[i] += nbytes
+            core_reads[i] += cache_reads(model, i, settings, depth)
     blocks = tuple(_block(core[i], core_reads[i], moved[i], i in routed) for i in range(n))
     return Ledger(blocks, output, output_reads, host)
+
+
+def _caches(model: Model, settings: Settings) -> Iterator[int]:
+    """Bytes of every block's cache and state on a GPU; blocks alike are counted once."""
+    known: dict[Layer, int] = {}
+    v_width = widest_v(model.layers)
+    for layer in model.layers:
+        if layer not in known:
+            kept = () if layer.nextn else cache_tensors(layer, settings, v_width)
+            known[layer] = sum(allocated_rows(tensor.type, tensor.row, tensor.rows, CUDA) for tensor in kept)
+        yield known[layer]
 
 
 def _block(core: int, core_reads: int, moved: dict[str, tuple[int, int]], experts: bool) -> Block:

@@ -30,6 +30,10 @@ class Reserve(NamedTuple):
     host: int
 
 
+Learnt = tuple[Reserve, float]
+"""what is known of a way: bytes that are needed besides, and pieces of the graph that a block on the host adds"""
+
+
 class Rounds:
     """One search; `found` are the layouts that fit."""
 
@@ -42,7 +46,8 @@ class Rounds:
         self.least = _guess(ledger, by_itself, self.ways[0].largest)
         self.is_guess = True
         self.reserves: dict[Way, Reserve] = {}
-        self.promised: dict[Way, tuple[Reserve, Candidate | None]] = {}
+        self.promised: dict[Way, tuple[Learnt, Candidate | None]] = {}
+        self.strays: float | None = None
 
     def run(self) -> list[Checked]:
         """Walk what promises most until nothing promises more than what was found."""
@@ -66,12 +71,12 @@ class Rounds:
 
     def _candidate(self, way: Way) -> Candidate | None:
         """What a way promises, by what was learnt of it."""
-        reserve = self.reserves.get(way) or self._hoped(way)
+        learnt = (self.reserves.get(way) or self._hoped(way), self.strays or 0.0)
         known = self.promised.get(way)
-        if known is None or known[0] != reserve:
+        if known is None or known[0] != learnt:
             near = known[1].layout.counts if known and known[1] else self._near()
-            candidate = search(_filler(self.ledger, self.task.machine, reserve), way, near)
-            self.promised[way] = known = (reserve, candidate)
+            candidate = search(_filler(self.ledger, self.task.machine, *learnt), way, near)
+            self.promised[way] = known = (learnt, candidate)
         return known[1]
 
     def _hoped(self, way: Way) -> Reserve:
@@ -88,7 +93,7 @@ class Rounds:
 
     def _walk(self, way: Way, candidate: Candidate) -> None:
         self.seen.add(candidate.layout)
-        checked = _checked(self.task, self.ledger, candidate.layout)
+        checked = self._checked(candidate.layout)
         if checked.fits(self.task.machine):
             self.found.append(checked)
         gpus = tuple(used - nbytes for used, nbytes in zip(checked.used, candidate.used, strict=True))
@@ -97,6 +102,22 @@ class Rounds:
         if way.largest == self.ways[0].largest and ((self.is_guess and len(gpus) > 1) or sum(reserve.gpus) < sum(self.least.gpus)):
             self.least, self.is_guess = reserve, False
 
+    def _checked(self, layout: Layout) -> Checked:
+        """The layout held against the rules; without pipeline parallelism where its copies do not fit."""
+        pieces = self._pieces(layout)
+        checked = check(self.task, placed(self.task.question, flags(self.ledger, layout)), pieces)
+        if pieces == 0:
+            self.strays = (checked.splits - splits_of(layout.blocks, layout.homes)) / layout.counts[0]
+        if checked.placement.pipeline and not checked.fits(self.task.machine):
+            return check(self.task, placed(self.task.question, flags(self.ledger, replace(layout, unpiped=True))), pieces)
+        return checked
+
+    def _pieces(self, layout: Layout) -> int:
+        """Pieces of the graph, about; 0 where blocks are on the host and it is not known yet how many more these make."""
+        if layout.counts[0] and self.strays is None:
+            return 0
+        return splits_of(layout.blocks, layout.homes) + round((self.strays or 0.0) * layout.counts[0])
+
 
 def _ways(ledger: Ledger) -> list[Way]:
     """Every order; and those that keep large matrices once more in the hope that only small ones stay on the host."""
@@ -104,15 +125,6 @@ def _ways(ledger: Ledger) -> list[Way]:
     orders = (("large", False), ("first", False), ("last", True), ("small", False))
     hopes = [Way("large", whole, sizes[-2]) for whole in (False, True) if len(sizes) > 1]
     return [*(Way(order, whole, sizes[-1]) for order, whole in orders), *hopes]
-
-
-def _checked(task: Task, ledger: Ledger, layout: Layout) -> Checked:
-    """The layout held against the rules; without pipeline parallelism where its copies do not fit."""
-    counted = splits_of(layout.blocks, layout.homes) if not layout.counts[0] else 0
-    checked = check(task, placed(task.question, flags(ledger, layout)), counted)
-    if checked.placement.pipeline and not checked.fits(task.machine):
-        return check(task, placed(task.question, flags(ledger, replace(layout, unpiped=True))), counted)
-    return checked
 
 
 def _guess(ledger: Ledger, by_itself: Checked, largest: int) -> Reserve:
@@ -126,9 +138,9 @@ def _guess(ledger: Ledger, by_itself: Checked, largest: int) -> Reserve:
     return Reserve(gpus, by_itself.host)
 
 
-def _filler(ledger: Ledger, machine: Machine, reserve: Reserve) -> Filler:
+def _filler(ledger: Ledger, machine: Machine, reserve: Reserve, strays: float) -> Filler:
     room = [_room(gpu.free_bytes, machine.margin + more) for gpu, more in zip(machine.gpus, reserve.gpus, strict=True)]
-    return Filler(ledger, machine, room, None if machine.host.free_bytes is None else machine.host.free_bytes - reserve.host)
+    return Filler(ledger, machine, room, None if machine.host.free_bytes is None else machine.host.free_bytes - reserve.host, strays)
 
 
 def _room(free_bytes: int | None, less: int) -> int:
