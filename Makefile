@@ -82,6 +82,7 @@ wheel-test: $(WHEEL_VENV)/tonnage ## the tests against the installed wheel inste
 
 bench: $(VENV)/dev ## what must be fast, beside the peers that are installed
 	$(PY) benchmarks/bench_startup.py
+	$(PY) benchmarks/bench_plan.py
 
 fuzz: $(VENV)/dev ## FUZZ_SECONDS of each fuzzer
 	$(PIP) install atheris

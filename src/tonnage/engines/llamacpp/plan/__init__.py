@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from tonnage.answer import Plan
 from tonnage.engines.llamacpp import answer, gpus_of
-from tonnage.engines.llamacpp.placement import HOST
 from tonnage.engines.llamacpp.plan.check import Checked, Task, check
 from tonnage.engines.llamacpp.plan.figures import plan_of
 from tonnage.engines.llamacpp.plan.layout import placed
@@ -16,7 +15,7 @@ from tonnage.engines.llamacpp.plan.ledger import Ledger, ledger_of
 from tonnage.engines.llamacpp.plan.machine import Machine, machine_of
 from tonnage.engines.llamacpp.plan.objective import DEPTH
 from tonnage.engines.llamacpp.plan.rounds import Rounds
-from tonnage.engines.llamacpp.settings import Settings, resolve
+from tonnage.engines.llamacpp.settings import resolve
 from tonnage.engines.llamacpp.stored import recipe_of, stored_tensors
 from tonnage.model.types import NOTHING, Attached, Model
 from tonnage.question import Question
@@ -62,17 +61,15 @@ def task_of(question: Question, model: Model, attached: Attached = NOTHING, mach
     settings = resolve(question, model)
     tensors = stored_tensors(model, recipe_of(question, model), question.mtp)
     depth = min(DEPTH, settings.cells) if question.depth is None else question.depth
-    return Task(question, model, tensors, attached, machine or _machine(question, model, settings), depth)
-
-
-def _machine(question: Question, model: Model, settings: Settings) -> Machine:
+    by_itself = answer(question, model, attached)
     margin = settings.build.fit_margin_bytes if question.margin is None else question.margin
-    return machine_of(answer(question, model).devices, gpus_of(question, settings), None, margin)
+    made = machine or machine_of(by_itself.devices, gpus_of(question, settings), None, margin)
+    return Task(question, model, tensors, attached, made, depth, by_itself)
 
 
 def _found(task: Task, ledger: Ledger) -> Checked | None:
     """The fastest that fits; of those nearly as fast the one with plain flags."""
-    by_itself = check(task, task.question, 1 + len(task.machine.gpus))
+    by_itself = check(task, task.question)
     found = [by_itself] if by_itself.fits(task.machine) else []
     if not found or len(task.machine.gpus) > 1:
         found += Rounds(task, ledger, by_itself).run()
@@ -80,8 +77,7 @@ def _found(task: Task, ledger: Ledger) -> Checked | None:
         return None
     least = min(checked.seconds for checked in found)
     chosen = min((checked for checked in found if checked.seconds <= SIMPLE * least), key=_effort)
-    is_counted = len(task.machine.gpus) == 1 and HOST not in chosen.placement.layers
-    return chosen if is_counted else check(task, chosen.question)
+    return chosen if chosen is by_itself else check(task, chosen.question)
 
 
 def _effort(checked: Checked) -> tuple[int, float]:

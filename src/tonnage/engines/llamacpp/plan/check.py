@@ -25,6 +25,9 @@ class Task(NamedTuple):
     attached: Attached
     machine: Machine
     depth: int
+    """tokens in the cache that a plan is judged at"""
+    by_itself: Estimate
+    """the answer to the question as it is"""
 
 
 class Checked(NamedTuple):
@@ -51,14 +54,21 @@ class Checked(NamedTuple):
         return max(self.over(machine), default=0) <= 0 and (machine.host.free_bytes is None or self.host <= machine.host.free_bytes)
 
 
-def check(task: Task, question: Question, counted: int = 0) -> Checked:
-    """What a placed question takes and how long a token is; `counted` are the pieces of its graph where these are known."""
-    found = answer(question, task.model, task.attached)
+def check(task: Task, question: Question) -> Checked:
+    """What a placed question takes and how long a token is."""
+    held = hold(task, question, 0.0)
     settings, placement = placement_of(question, task.model)
     reads = reads_by_device(task.model, task.tensors, settings, placement, task.depth)
-    n = counted or splits(task.model, task.tensors, settings, placement)
+    n = splits(task.model, task.tensors, settings, placement)
     seconds = seconds_per_token({device: read.total for device, read in reads.items()}, n, task.machine)
-    return Checked(question, found, placement, tuple(map(_most, found.devices[:-1])), _at_start(found.devices[-1]), reads, n, seconds)
+    return held._replace(reads=reads, splits=n, seconds=seconds)
+
+
+def hold(task: Task, question: Question, seconds: float) -> Checked:
+    """What a placed question takes; the time of a token is known by the ledger, and reads are not counted."""
+    found = task.by_itself if question == task.question else answer(question, task.model, task.attached)
+    _, placement = placement_of(question, task.model)
+    return Checked(question, found, placement, tuple(map(_most, found.devices[:-1])), _at_start(found.devices[-1]), {}, 0, seconds)
 
 
 def _most(device: DeviceAnswer) -> int:

@@ -5,12 +5,14 @@ What the engine takes besides weights and cache is known only after a walk; a wa
 
 from typing import NamedTuple
 
-from tonnage.engines.llamacpp.plan.check import Checked, Task, check
+from tonnage.engines.llamacpp import placement_of
+from tonnage.engines.llamacpp.plan.check import Checked, Task, hold
 from tonnage.engines.llamacpp.plan.fill import Filler, Way, splits_of
 from tonnage.engines.llamacpp.plan.layout import Layout, flags, placed
 from tonnage.engines.llamacpp.plan.ledger import Ledger
 from tonnage.engines.llamacpp.plan.machine import Machine
 from tonnage.engines.llamacpp.plan.search import Candidate, Counts, search
+from tonnage.engines.llamacpp.splits import splits
 from tonnage.frozen import replace
 
 CHECKS_ON_ONE, CHECKS_ON_SEVERAL, CHECKS_WITHOUT_SUCCESS = 3, 8, 12
@@ -18,6 +20,9 @@ CHECKS_ON_ONE, CHECKS_ON_SEVERAL, CHECKS_WITHOUT_SUCCESS = 3, 8, 12
 
 SAME = 1.0005
 """a layout that promises no more than this is not walked"""
+
+HOPE = 0.92
+"""share of the least reserve that a way not yet walked may need: which blocks' matrices are on the host changes it by a few percent"""
 
 UNLIMITED = 1 << 60
 """room of a GPU without a limit"""
@@ -80,20 +85,21 @@ class Rounds:
         return known[1]
 
     def _hoped(self, way: Way) -> Reserve:
-        """The least that any layout needed; without the copy of a large matrix where none of these stays on the host."""
-        first, *others = self.least.gpus or (0,)
+        """A little less than the least that any layout needed; without the copy of a large matrix where none of these stays on the host."""
+        if not self.least.gpus:
+            return self.least
+        first, *others = self.least.gpus
         saved = self.ways[0].largest if way.largest < self.ways[0].largest else 0
-        return Reserve((first - saved, *others), self.least.host) if self.least.gpus else self.least
+        return Reserve((round(first * HOPE) - saved, *others), self.least.host)
 
     def _near(self) -> Counts | None:
-        """On one GPU all ways begin where the first one ended."""
-        if len(self.task.machine.gpus) > 1:
-            return None
+        """All ways begin where the first one ended."""
         return next((candidate.layout.counts for _, candidate in self.promised.values() if candidate), None)
 
     def _walk(self, way: Way, candidate: Candidate) -> None:
         self.seen.add(candidate.layout)
-        checked = self._checked(candidate.layout)
+        checked = self._held(candidate)
+        self._count_strays(candidate.layout, checked)
         if checked.fits(self.task.machine):
             self.found.append(checked)
         gpus = tuple(used - nbytes for used, nbytes in zip(checked.used, candidate.used, strict=True))
@@ -102,21 +108,20 @@ class Rounds:
         if way.largest == self.ways[0].largest and ((self.is_guess and len(gpus) > 1) or sum(reserve.gpus) < sum(self.least.gpus)):
             self.least, self.is_guess = reserve, False
 
-    def _checked(self, layout: Layout) -> Checked:
+    def _held(self, candidate: Candidate) -> Checked:
         """The layout held against the rules; without pipeline parallelism where its copies do not fit."""
-        pieces = self._pieces(layout)
-        checked = check(self.task, placed(self.task.question, flags(self.ledger, layout)), pieces)
-        if pieces == 0:
-            self.strays = (checked.splits - splits_of(layout.blocks, layout.homes)) / layout.counts[0]
-        if checked.placement.pipeline and not checked.fits(self.task.machine):
-            return check(self.task, placed(self.task.question, flags(self.ledger, replace(layout, unpiped=True))), pieces)
-        return checked
+        layout, seconds = candidate.layout, candidate.seconds
+        held = hold(self.task, placed(self.task.question, flags(self.ledger, layout)), seconds)
+        if held.placement.pipeline and not held.fits(self.task.machine):
+            return hold(self.task, placed(self.task.question, flags(self.ledger, replace(layout, unpiped=True))), seconds)
+        return held
 
-    def _pieces(self, layout: Layout) -> int:
-        """Pieces of the graph, about; 0 where blocks are on the host and it is not known yet how many more these make."""
+    def _count_strays(self, layout: Layout, held: Checked) -> None:
+        """How many pieces of the graph a block on the host adds: the scheduler moves single operations of it to a GPU."""
         if layout.counts[0] and self.strays is None:
-            return 0
-        return splits_of(layout.blocks, layout.homes) + round((self.strays or 0.0) * layout.counts[0])
+            settings, placement = placement_of(held.question, self.task.model)
+            exact = splits(self.task.model, self.task.tensors, settings, placement)
+            self.strays = (exact - splits_of(layout.blocks, layout.homes)) / layout.counts[0]
 
 
 def _ways(ledger: Ledger) -> list[Way]:

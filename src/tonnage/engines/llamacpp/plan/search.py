@@ -26,11 +26,13 @@ class Candidate(NamedTuple):
 def search(filler: Filler, way: Way, near: Counts | None = None) -> Candidate | None:
     """The fastest layout that is filled this way; None where no way of sharing out the blocks fits.
 
-    Climbing begins at the counts `near` where they are given, and else from several sides.
+    Climbing begins at the counts `near` where they are given and by room, else from several sides.
     """
     found: list[Candidate] = []
-    starts = [near] if near and not filler.short(near) else _starts(filler)
-    for counts in {_climbed(filler, start, way) for start in starts}:
+    starts = _starts(filler)
+    if near and not filler.short(near):
+        starts = [near] if len(filler.room) < 2 else [near, starts[0]]
+    for counts in {_climbed(filler, start, way) for start in dict.fromkeys(starts)}:
         filled = filler.fill(counts, way)
         if filled and not filled.host_over:
             found.append(Candidate(Layout(counts, filled.homes, len(filler.room)), filled.seconds, filled.used))
@@ -38,11 +40,13 @@ def search(filler: Filler, way: Way, near: Counts | None = None) -> Candidate | 
 
 
 def _starts(filler: Filler) -> list[Counts]:
-    """All blocks on GPUs, by room and fastest first; half of them on the host; all of them."""
+    """All blocks on GPUs, by room, fastest first and on the fastest alone; half of them on the host; all of them."""
     n = len(filler.ledger.blocks) + 1
     if not filler.room:
         return [(n,)]
     starts = [(0, *_shared(n, filler.room)), (0, *_fastest_first(filler, n)), (n // 2, *_shared(n - n // 2, filler.room))]
+    fastest = filler.machine.fastest_first[0]
+    starts.append((0, *(n * (d == fastest) for d in range(len(filler.room)))))
     if not any(filler.short(start) == 0 for start in starts):
         starts.append((n, *(0 for _ in filler.room)))
     return list(dict.fromkeys(starts))

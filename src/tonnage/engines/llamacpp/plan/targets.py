@@ -6,7 +6,7 @@ Source: Ollama's documentation (FAQ, Modelfile: num_ctx, num_gpu, OLLAMA_*); LM 
 
 from collections.abc import Iterator
 
-from tonnage.engines.llamacpp.plan.check import Task, check
+from tonnage.engines.llamacpp.plan.check import Task, hold
 from tonnage.engines.llamacpp.plan.layout import placed
 from tonnage.engines.llamacpp.settings import context_of, resolve
 from tonnage.errors import TonnageError
@@ -30,7 +30,7 @@ def most_layers(task: Task) -> int | None:
 
     def fits(layers: int) -> bool:
         try:
-            return check(task, placed(question, {"gpu_layers": layers}), 1).fits(task.machine)
+            return hold(task, placed(question, {"gpu_layers": layers}), 0.0).fits(task.machine)
         except TonnageError:
             return False
 
