@@ -84,6 +84,7 @@ bench: $(VENV)/dev ## what must be fast, beside the peers that are installed
 	$(PY) benchmarks/bench_startup.py
 	$(PY) benchmarks/bench_walk.py
 	$(PY) benchmarks/bench_remote.py
+	$(PY) benchmarks/bench_plan.py
 
 fuzz: $(VENV)/dev ## FUZZ_SECONDS of each fuzzer
 	$(PIP) install atheris

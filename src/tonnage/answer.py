@@ -105,6 +105,8 @@ class Plan:
     experts: tuple[int, ...]
     flags: Mapping[str, Any]
     against_fit: str = ""
+    modelled: Mapping[str, Any] | None = None
+    """tokens per second, and what each device reads for one"""
 
 
 @dataclass(frozen=True, slots=True)

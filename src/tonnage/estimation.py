@@ -7,7 +7,7 @@ from tonnage.errors import UnsupportedError, nearest
 from tonnage.frozen import replace
 from tonnage.model.types import NOTHING, Attached, Model
 from tonnage.question import Question
-from tonnage.verdict import judge
+from tonnage.verdict import judge, placement_is_free
 
 ENGINES = {"llama.cpp": "tonnage.engines.llamacpp"}
 """name -> package with `answer`, and `explain` in a module of its own; imported when first asked for"""
@@ -25,8 +25,23 @@ def engine_of(question: Question) -> str:
     return package
 
 
+PLANNERS = {"tonnage.engines.llamacpp": "tonnage.engines.llamacpp.plan.offer"}
+"""package of an engine -> module with `offered`, which is asked where a question does not fit as it is placed"""
+
+
 def estimate(question: Question, model: Model, attached: Attached = NOTHING) -> Estimate:
-    """What the model takes under the question's settings, device by device, and whether it fits."""
+    """What the model takes under the question's settings, device by device, whether it fits, and what would if it does not."""
+    found = judged(question, model, attached)
+    package = engine_of(question)
+    short = [device for device in found.devices if device.kind != "host" and (device.free_bytes or 0) < 0]
+    if found.verdict is None or not short or package not in PLANNERS or not placement_is_free(question):
+        return found
+    told: Estimate = import_module(PLANNERS[package]).offered(question, model, attached, found, found.verdict)
+    return told
+
+
+def judged(question: Question, model: Model, attached: Attached = NOTHING) -> Estimate:
+    """The same without a search for what else would fit: for those who ask about many devices."""
     found: Estimate = import_module(engine_of(question)).answer(question, model, attached)
     if model.between is not None:
         found = _between(found, *(estimate(question, bound, attached) for bound in model.between))

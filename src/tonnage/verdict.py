@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from tonnage.answer import DeviceAnswer, Verdict
 from tonnage.frozen import replace
+from tonnage.question import Question
 from tonnage.units import GIB, MIB
 
 WORDS = ("fits", "tight", "offload", "spills", "pages", "too big")
@@ -116,3 +117,9 @@ def exit_code(verdict: Verdict | None, *, placement_is_free: bool) -> int:
     if verdict is None:
         return 0
     return int(verdict.word in _FAILS or (verdict.word == "offload" and not placement_is_free))
+
+
+def placement_is_free(question: Question) -> bool:
+    """Whether the question leaves to the engine which layers and experts go where."""
+    placed = (question.gpu_layers, question.n_cpu_moe, question.cpu_moe, question.override_tensor, question.tensor_split)
+    return all(value is None for value in placed) or (question.gpu_layers == -1 and all(value is None for value in placed[1:]))

@@ -126,4 +126,5 @@ def _verdict(verdict: Verdict | None) -> dict[str, Any] | None:
 def _plan(plan: Plan | None) -> dict[str, Any] | None:
     if plan is None:
         return None
-    return {"layers": list(plan.layers), "experts": list(plan.experts), "flags": dict(plan.flags), "against_fit": plan.against_fit}
+    placed = {"layers": list(plan.layers), "experts": list(plan.experts), "flags": dict(plan.flags)}
+    return {**placed, "against_fit": plan.against_fit, "modelled": _plain(plan.modelled)}

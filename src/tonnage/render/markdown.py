@@ -14,6 +14,8 @@ def render(question: Question, estimate: Estimate, style: Style) -> str:
     blocks = [f"**{headline(estimate)}**", settings(estimate), _table(estimate), _budgets(estimate), totals(estimate)]
     if estimate.verdict:
         blocks.append(f"**{estimate.verdict.word}**: {estimate.verdict.text}")
+        if estimate.verdict.would_fit_with:
+            blocks.append(f"Would fit with {_escaped(', or '.join(estimate.verdict.would_fit_with))}")
     blocks += [f"```sh\n{command}\n```" for command in estimate.command.values()]
     if estimate.notes:
         blocks.append("\n".join(f"- {_escaped(note)}" for note in estimate.notes))

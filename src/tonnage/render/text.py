@@ -24,26 +24,28 @@ def render(question: Question, estimate: Estimate, style: Style) -> str:
 
 def _lines(estimate: Estimate, style: Style) -> Iterator[str]:
     yield _paint(headline(estimate), _BOLD, style)
-    yield from _wrapped(settings(estimate), style)
+    yield from wrapped(settings(estimate), style)
     for title, device in _titled(estimate):
         yield ""
         yield from _device(title, device, style)
     yield ""
-    yield from _wrapped(totals(estimate), style)
+    yield from wrapped(totals(estimate), style)
     if estimate.verdict:
-        yield from _wrapped(f"{estimate.verdict.word}: {estimate.verdict.text}", style, paint=_colour(estimate.verdict))
+        yield from wrapped(f"{estimate.verdict.word}: {estimate.verdict.text}", style, paint=_colour(estimate.verdict))
+        if estimate.verdict.would_fit_with:
+            yield from wrapped(f"would fit with {', or '.join(estimate.verdict.would_fit_with)}", style)
     yield from _closing(estimate, style)
 
 
 def _closing(estimate: Estimate, style: Style) -> Iterator[str]:
     for command in estimate.command.values():
         yield ""
-        yield from _command(command, style.width)
+        yield from command_lines(command, style.width)
     notes = [*estimate.notes, *_read(estimate), *_assumed(estimate)]
     if notes:
         yield ""
         for note in notes:
-            yield from _wrapped(note, style, first="- ", rest="  ")
+            yield from wrapped(note, style, first="- ", rest="  ")
 
 
 def _read(estimate: Estimate) -> Iterator[str]:
@@ -107,7 +109,7 @@ def _against(device: DeviceAnswer, style: Style) -> Iterator[str]:
     if style.bars:
         yield f"  {bar(device, style)}"
     if device.deductions:
-        yield from _wrapped(deductions(device), style, first="  ", rest="    ", paint=_DIM)
+        yield from wrapped(deductions(device), style, first="  ", rest="    ", paint=_DIM)
 
 
 def bar(device: DeviceAnswer, style: Style) -> str:
@@ -142,7 +144,7 @@ def _paint(text: str, colour: str, style: Style) -> str:
     return f"\x1b[{colour}m{text}\x1b[0m" if style.colour and text else text
 
 
-def _wrapped(text: str, style: Style, *, first: str = "", rest: str = "", paint: str = "") -> Iterator[str]:
+def wrapped(text: str, style: Style, *, first: str = "", rest: str = "", paint: str = "") -> Iterator[str]:
     """`text` broken at blanks; a word that is longer than a line stays whole."""
     line, indent = first, first
     for word in text.split():
@@ -153,7 +155,7 @@ def _wrapped(text: str, style: Style, *, first: str = "", rest: str = "", paint:
     yield _paint(line, paint, style) if paint else line
 
 
-def _command(command: str, width: int) -> Iterator[str]:
+def command_lines(command: str, width: int) -> Iterator[str]:
     """A command that can be pasted: broken before options, with a backslash."""
     line = ""
     for group in _options(command.split(" ")):

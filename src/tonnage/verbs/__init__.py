@@ -32,6 +32,10 @@ MATCH = Option("match", "devices that answer to these words alone", ("--match",)
 NAMES = Option("names", "names alone, one a line", ("--names",), alone="yes")
 
 
+EVERY = Option("every", "a row for the experts of every number of layers in RAM: bytes, reads and modelled speed", ("--every",), alone="yes")
+AS_FIT = Option("as_llama_fit", "what llama.cpp's own --fit decides", ("--as-llama-fit",), alone="yes")
+
+
 class Verb(NamedTuple):
     """One thing that can be asked."""
 
@@ -61,6 +65,18 @@ VERBS = (
             "tonnage estimate unsloth/Qwen3.5-122B-A10B-GGUF --list",
             "tonnage estimate ollama:qwen3:8b",
             "tonnage estimate - < questions.jsonl",
+        ),
+    ),
+    Verb(
+        "plan",
+        "MODEL [options]",
+        "what goes where on the devices given, so that a token takes the least time; with the commands",
+        "tonnage.verbs.plan",
+        (ROWS, JSON, AS_FIT, EVERY, COLOUR, HELP),
+        examples=(
+            "tonnage plan qwen3.5-122b-a10b -q Q4_K_M -c 128K --device 24GB --ram 96GB",
+            "tonnage plan qwen3-30b-a3b -c 128K -d 16GB -d 8GB --as-llama-fit",
+            "tonnage plan qwen3.5-122b-a10b -q Q4_K_M -c 32K -d 48GB --every",
         ),
     ),
     Verb(

@@ -10,7 +10,7 @@ from tonnage.render import render
 from tonnage.source import open_question
 from tonnage.verbs import Call
 from tonnage.verbs.terminal import style_of
-from tonnage.verdict import exit_code
+from tonnage.verdict import exit_code, placement_is_free
 
 MAX_LINE_BYTES = 1024 * 1024
 
@@ -43,12 +43,6 @@ def _one(call: Call, question: Question) -> int:
     answer = estimate(question, model, attached)
     call.print(render(call.format, question, answer, style_of(call)))
     return exit_code(answer.verdict, placement_is_free=placement_is_free(question))
-
-
-def placement_is_free(question: Question) -> bool:
-    """Whether the question leaves to the engine which layers and experts go where."""
-    placed = (question.gpu_layers, question.n_cpu_moe, question.cpu_moe, question.override_tensor, question.tensor_split)
-    return all(value is None for value in placed) or (question.gpu_layers == -1 and all(value is None for value in placed[1:]))
 
 
 # --- JSON lines -----------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tonnage.errors import QuestionError, TonnageError
-from tonnage.estimation import estimate
+from tonnage.estimation import judged
 from tonnage.frozen import replace
 from tonnage.question import Question, of_pairs, to_dict
 from tonnage.remote import names, opening
@@ -51,7 +51,7 @@ def _rows(question: Question, repo: names.Repo) -> Iterator[dict[str, Any]]:
 def _answer(question: Question, listed: opening.Listed) -> dict[str, Any]:
     assert listed.model
     try:
-        answer = estimate(question, listed.model)
+        answer = judged(question, listed.model)
     except TonnageError as error:
         return {"verdict": str(error)}
     total = answer.total_bytes - sum(reserved_bytes(device) for device in answer.devices)

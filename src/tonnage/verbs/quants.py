@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tonnage.errors import UnsupportedError
-from tonnage.estimation import estimate
+from tonnage.estimation import judged
 from tonnage.frozen import replace
 from tonnage.quant import recipes
 from tonnage.question import Question, of_pairs, to_dict
@@ -76,7 +76,7 @@ def _formats(opened: Opened) -> Iterator[dict[str, Any]]:
 
 
 def _row(question: Question, opened: Opened) -> dict[str, Any]:
-    answer = estimate(question, opened.model, opened.attached)
+    answer = judged(question, opened.model, opened.attached)
     weights = answer.weights
     return {
         "quant": question.quant,

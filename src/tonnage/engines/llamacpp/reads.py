@@ -42,12 +42,24 @@ def reads_by_device(model: Model, tensors: tuple[Tensor, ...], settings: Setting
 
     for tensor, device in _read(model, tensors, placement):
         add(device, **{"experts" if is_expert(tensor) else "dense": read_of(model, tensor)})
-    for i, layer in enumerate(model.layers):
-        if not layer.nextn:
-            kv = sum(cache_read(mixer, settings, depth, _top_k(model)) for mixer in layer.mixers)
-            state = sum(4 * (m.conv_elements + m.state_elements) for m in layer.mixers if isinstance(m, Recurrent))
+    for i in range(len(model.layers)):
+        kv, state = _of_layer(model, i, settings, depth)
+        if kv or state:
             add(placement.cache_device(i), kv=kv, state=state)
     return total
+
+
+def cache_reads(model: Model, i: int, settings: Settings, depth: int) -> int:
+    """Bytes of cache and state that one token reads in block `i`."""
+    return sum(_of_layer(model, i, settings, depth))
+
+
+def _of_layer(model: Model, i: int, settings: Settings, depth: int) -> tuple[int, int]:
+    layer = model.layers[i]
+    if layer.nextn:
+        return 0, 0
+    kv = sum(cache_read(mixer, settings, depth, _top_k(model)) for mixer in layer.mixers)
+    return kv, sum(4 * (m.conv_elements + m.state_elements) for m in layer.mixers if isinstance(m, Recurrent))
 
 
 def _read(model: Model, tensors: tuple[Tensor, ...], placement: Placement) -> Iterator[tuple[Tensor, int]]:

@@ -8,7 +8,7 @@ from collections.abc import Hashable, Sequence
 from functools import lru_cache
 
 from tonnage.engines.llamacpp.compute.constants import SPARSE
-from tonnage.engines.llamacpp.placement import Placement
+from tonnage.engines.llamacpp.placement import HOST, Placement
 from tonnage.engines.llamacpp.same import Same, by_block
 from tonnage.model.hparams import Hparams
 from tonnage.model.types import Model, Tensor
@@ -30,21 +30,41 @@ _TYPED = ("ffn_gate", "ffn_up")
 
 
 def needed_blocks(model: Model, tensors: tuple[Tensor, ...], placement: Placement) -> tuple[int, ...]:
-    """The blocks of the trunk to walk: all of them where the placement differs from block to block, or every block counts.
+    """The blocks of the trunk to walk: all of them where the cache is away from its layers, or every block counts.
 
     Sparse attention makes constants in each block; the engine allocates all of them before the first operation.
     """
-    trunk = len(model.layers) - model.n_nextn
-    if model.architecture in SPARSE:
-        return tuple(range(trunk))
-    if placement.overrides or len(set(placement.layers)) > 1 or not placement.kv_offload:
-        return tuple(range(trunk))
+    if not placement.kv_offload or model.architecture in SPARSE:
+        return tuple(range(len(model.layers) - model.n_nextn))
+    if placement.overrides or len(set(placement.layers)) > 1:
+        return shortened(list(zip(_alike(model, Same(tensors)), _placed(model, tensors, placement), strict=True)))
     return _shortened(model, Same(tensors))
+
+
+def _placed(model: Model, tensors: tuple[Tensor, ...], placement: Placement) -> list[Hashable]:
+    """Device of every block, and which of its tensors lie elsewhere or on the host: these are copied, so that their types count."""
+    trunk = len(model.layers) - model.n_nextn
+    moved: list[list[Hashable]] = [[placement.layers[il]] for il in range(trunk)]
+    for il, (name, _, type_) in by_block(Same(tensors)):
+        if il is not None and il < trunk:
+            override = placement.override(name) if placement.overrides else None
+            home = placement.layers[il] if override is None else override
+            if home == HOST or override is not None:
+                moved[il].append((name[name.index(".", 4) + 1 :], type_, home))
+    return [tuple(part) for part in moved]
 
 
 @lru_cache(maxsize=64)
 def _shortened(model: Model, same: Same) -> tuple[int, ...]:
-    return shortened(_signatures(model, same.tensors, len(model.layers) - model.n_nextn))
+    return shortened(_alike(model, same))
+
+
+@lru_cache(maxsize=64)
+def _alike(model: Model, same: Same) -> tuple[int, ...]:
+    """For every block the number of the first one that is like it."""
+    first: dict[Hashable, int] = {}
+    signatures = _signatures(model, same.tensors, len(model.layers) - model.n_nextn)
+    return tuple(first.setdefault(signature, il) for il, signature in enumerate(signatures))
 
 
 def _signatures(model: Model, tensors: tuple[Tensor, ...], trunk: int) -> list[Hashable]:

@@ -1,0 +1,171 @@
+"""`tonnage plan`: what goes where, how fast that is by the bytes it reads, and the commands that do it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from tonnage.answer import Estimate
+from tonnage.engines.llamacpp.placement import HOST
+from tonnage.engines.llamacpp.plan import Planned, plan, task_of
+from tonnage.engines.llamacpp.plan.check import Checked, Task, unit_homes
+from tonnage.engines.llamacpp.plan.words import ranges
+from tonnage.errors import QuestionError, TonnageError, UnsupportedError
+from tonnage.estimation import engine_of, judged
+from tonnage.frozen import replace
+from tonnage.question import of_pairs, to_dict
+from tonnage.render import numbers, render, text
+from tonnage.render.headline import headline, reserved_bytes, settings
+from tonnage.source import Opened, open_question
+from tonnage.verbs import Call
+from tonnage.verbs.estimate import pairs_of
+from tonnage.verbs.rows import Column, print_rows
+from tonnage.verbs.terminal import style_of
+from tonnage.verdict import exit_code, judge
+
+DEVICES = (
+    Column("device", "device"),
+    Column("layers", "layers"),
+    Column("feed_forward", "their matrices"),
+    Column("total_bytes", "GiB", numbers.gib, right=True),
+    Column("free_bytes", "free", lambda nbytes: "" if nbytes is None else numbers.gib(nbytes), right=True),
+    Column("read_bytes", "read/token", numbers.gib, right=True),
+    Column("milliseconds", "ms", lambda ms: f"{ms:.2f}", right=True),
+    Column("share", "of time", lambda share: f"{100 * share:.0f} %", right=True),
+)
+
+EVERY = (
+    Column("layers_in_ram", "layers in RAM", right=True),
+    Column("gpu_bytes", "GPU GiB", numbers.gib, right=True),
+    Column("host_bytes", "RAM GiB", numbers.gib, right=True),
+    Column("gpu_read_bytes", "GPU reads GiB", numbers.gib, right=True),
+    Column("host_read_bytes", "RAM reads GiB", numbers.gib, right=True),
+    Column("tokens_per_second", "tokens/s", lambda rate: f"{rate:.1f}", right=True),
+    Column("fits", "fits", lambda fits: {True: "yes", False: "no", None: ""}[fits]),
+)
+
+
+def run(call: Call) -> int:
+    """Print a plan, what --fit decides, or the table of every number of layers in RAM."""
+    pairs = pairs_of(call)
+    try:
+        return _answer(call, open_question(of_pairs(pairs)))
+    except TonnageError as error:
+        if call.format == "json":
+            from tonnage.render import json as form
+
+            call.print(form.dumps(form.error(dict(pairs), error)))
+        raise
+
+
+def _answer(call: Call, opened: Opened) -> int:
+    if engine_of(opened.question) != "tonnage.engines.llamacpp":
+        raise UnsupportedError(f"plans are made for llama.cpp alone, not for {opened.question.engine}")
+    if call.face.get("every"):
+        from tonnage.engines.llamacpp.plan.every import every
+
+        rows = list(every(task_of(*opened)))
+        return print_rows(call, EVERY, rows, {"question": to_dict(opened.question)})
+    if not opened.question.device:
+        raise QuestionError("a plan needs devices: --device 24GB, once for each, and --ram for the host's memory")
+    if call.face.get("as_llama_fit"):
+        return _as_llama_fit(call, opened)
+    planned = plan(*opened)
+    return _without(call, opened) if planned is None else _planned(call, opened, planned)
+
+
+def _planned(call: Call, opened: Opened, planned: Planned) -> int:
+    from tonnage.engines.llamacpp.plan.against import against_fit
+    from tonnage.engines.llamacpp.plan.targets import targets
+
+    found = planned.checked.estimate
+    told = replace(planned.plan, against_fit=against_fit(planned.task, planned.checked))
+    commands = {**found.command, **dict(targets(planned.task))}
+    return _print(call, planned.task, planned.checked, replace(found, plan=told, command=commands))
+
+
+def _as_llama_fit(call: Call, opened: Opened) -> int:
+    from tonnage.engines.llamacpp.plan.against import fitted
+    from tonnage.engines.llamacpp.plan.figures import plan_of
+
+    task = task_of(*opened)
+    decided, checked = fitted(task, keep_context=False)
+    words = f"llama.cpp's --fit gives up: {decided.reason}." if decided.reason else "This is what llama.cpp's --fit decides."
+    kept = "" if decided.keeps_n_ctx else f" The context was not given: it takes -c {decided.n_ctx}."
+    return _print(call, task, checked, replace(checked.estimate, plan=replace(plan_of(task, checked), against_fit=words + kept)))
+
+
+def _without(call: Call, opened: Opened) -> int:
+    """No placement fits on this machine: settings that would, or how many machines of its kind."""
+    from tonnage.engines.llamacpp.plan.nodes import cluster
+    from tonnage.engines.llamacpp.plan.remedies import remedies
+
+    nodes = cluster(*opened)
+    if nodes is None:
+        found = judged(*opened)
+        verdict = found.verdict and replace(found.verdict, word="too big", would_fit_with=tuple(remedies(*opened)))
+        call.print(render(call.format, opened.question, replace(found, verdict=verdict), style_of(call)))
+        return 1
+    task, checked = nodes.planned.task, nodes.planned.checked
+    commands = {"llama.cpp on the other hosts": nodes.servers, "llama.cpp": nodes.command}
+    words = f"No plan fits on one host. This one is for {nodes.nodes} alike, over RPC; the GPUs of the other hosts come first."
+    told = replace(nodes.planned.plan, against_fit=words)
+    _print(call, task, checked, replace(checked.estimate, command=commands, plan=told))
+    return 1
+
+
+# --- printing -------------------------------------------------------------------------------------
+
+
+def _print(call: Call, task: Task, checked: Checked, found: Estimate) -> int:
+    found = replace(found, verdict=judge(found.devices, int(found.question["margin"])))
+    if call.format == "json":
+        call.print(render("json", checked.question, found, style_of(call)))
+    elif call.format == "table":
+        call.print("\n".join(_lines(call, task, checked, found)))
+    else:
+        print_rows(call, DEVICES, list(_rows(task, checked, found)), {})
+    return exit_code(found.verdict, placement_is_free=True)
+
+
+def _lines(call: Call, task: Task, checked: Checked, found: Estimate) -> Iterator[str]:
+    style = style_of(call)
+    yield headline(found)
+    yield from text.wrapped(settings(found), style)
+    yield ""
+    rows = [[column.show(row[column.key]) for column in DEVICES] for row in _rows(task, checked, found)]
+    yield text.table([column.title for column in DEVICES], rows, [i for i, column in enumerate(DEVICES) if column.right], style)
+    yield ""
+    yield from text.wrapped(_speed(task, checked), style)
+    if found.plan and found.plan.against_fit:
+        yield from text.wrapped(found.plan.against_fit, style)
+    if found.verdict:
+        yield from text.wrapped(f"{found.verdict.word}: {found.verdict.text}", style)
+    for name, command in found.command.items():
+        yield from ("", f"{name}:", *text.command_lines(command, style.width))
+
+
+def _speed(task: Task, checked: Checked) -> str:
+    """Tokens per second, and what of the machine they stand on."""
+    memories = dict.fromkeys((memory.name, memory.bandwidth, memory.assumed) for memory in (*task.machine.gpus, task.machine.host))
+    told = ", ".join(f"{name} {bandwidth / 1e9:.0f} GB/s{' (assumed)' if assumed else ''}" for name, bandwidth, assumed in memories)
+    return f"{1 / checked.seconds:.1f} tokens/s modelled by bytes read, with {task.depth:,} tokens in the cache: {told}."
+
+
+def _rows(task: Task, checked: Checked, found: Estimate) -> Iterator[dict[str, Any]]:
+    """One row a device, the host last."""
+    assert found.plan
+    assert found.plan.modelled
+    trunk = len(task.model.layers) - task.model.n_nextn
+    homes = unit_homes(task, checked.placement)
+    numbered = [*range(len(found.devices) - 1), HOST]
+    for i, device, figures in zip(numbered, found.devices, found.plan.modelled["devices"], strict=True):
+        layers = [n for n in range(trunk) if checked.placement.layers[n] == i]
+        yield {
+            "device": device.name if i == HOST or len(numbered) < 3 else f"{i}: {device.name}",
+            "layers": ranges(layers) + (", output" if checked.placement.output == i else ""),
+            "feed_forward": ranges(n for n in range(trunk) if i in homes[n]),
+            "total_bytes": device.total_bytes - reserved_bytes(device),
+            "free_bytes": None if device.free_bytes is None else device.free_bytes + reserved_bytes(device),
+            "read_bytes": figures["read_bytes"],
+            "milliseconds": 1000 * figures["seconds"],
+            "share": figures["share"],
+        }

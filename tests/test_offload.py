@@ -1,0 +1,147 @@
+"""What an answer says where the question does not fit as it is asked: a plan with its command, and settings that would fit."""
+
+import json
+import shlex
+
+import pytest
+
+from tonnage.answer import Estimate
+from tonnage.cli import main
+from tonnage.estimation import estimate, judged
+from tonnage.model import catalogue
+from tonnage.question import from_argv, from_dict
+
+KINDS = {"-c": "context", "-ctk": "cache_type_k"}
+
+
+def answered(name: str, **given: object) -> Estimate:
+    """The estimate of a built-in model in Q4_K_M."""
+    return estimate(from_dict({"model": name, "quant": "Q4_K_M", **given}), catalogue.model(name))
+
+
+def test_experts_in_ram_are_offered() -> None:
+    """The word, how many layers, and a plan with its command beside the one that was asked for."""
+    found = answered("qwen3.5-122b-a10b", context="128K", device="24GB")
+    assert found.verdict
+    assert found.plan
+
+    assert "offload" == found.verdict.word
+    assert "experts of 38 layers in RAM" in found.verdict.text
+    assert ["llama.cpp", "llama.cpp, as planned"] == list(found.command)
+
+
+def test_the_planned_command_fits() -> None:
+    """Its words, asked as a question, are answered with a fit."""
+    found = answered("qwen3-32b", context="32K", device="24GB")
+    words = shlex.split(found.command["llama.cpp, as planned"])
+    asked = from_argv(["qwen3-32b", "-q", "Q4_K_M", "-d", "24GB", *words[words.index("-c") :]])
+    verdict = estimate(asked, catalogue.model("qwen3-32b")).verdict
+    assert verdict
+
+    assert "fits" == verdict.word
+
+
+REMEDIES = {"-c 19K": {"context": "19K"}, "q8_0 cache (-ctk q8_0 -ctv q8_0)": {"cache_type_k": "q8_0", "cache_type_v": "q8_0"}, "Q3_K_M": {"quant": "Q3_K_M"}}
+
+
+def test_remedies_are_told() -> None:
+    """Less context, a smaller cache, the next smaller quant, after what the plan does."""
+    found = answered("qwen3-32b", context="32K", device="24GB")
+    assert found.verdict
+
+    assert [*REMEDIES] == list(found.verdict.would_fit_with[1:])
+
+
+@pytest.mark.parametrize("remedy", REMEDIES)
+def test_remedies_hold(remedy: str) -> None:
+    """Each of them alone makes it fit."""
+    given = {"quant": "Q4_K_M", "context": "32K", "device": "24GB", **REMEDIES[remedy]}
+    found = judged(from_dict({"model": "qwen3-32b", **given}), catalogue.model("qwen3-32b"))
+
+    assert found.verdict
+    assert "fits" == found.verdict.word
+
+
+def test_a_context_that_is_offered_is_the_largest() -> None:
+    """1,024 tokens more do not fit with the margin."""
+    found = judged(from_dict({"model": "qwen3-32b", "quant": "Q4_K_M", "context": "20K", "device": "24GB"}), catalogue.model("qwen3-32b"))
+
+    assert found.verdict
+    assert "tight" == found.verdict.word
+
+
+def test_placement_that_was_asked_for_is_not_replaced() -> None:
+    """With -ngl given the answer is about that alone."""
+    found = answered("qwen3-32b", context="32K", device="24GB", gpu_layers="all")
+    assert found.verdict
+
+    assert ("too big", None) == (found.verdict.word, found.plan)
+
+
+def test_too_little_ram_is_too_big() -> None:
+    """No plan, and no setting that fits."""
+    found = answered("llama-3.3-70b-instruct", context="32K", device="16GB", ram="8GB")
+    assert found.verdict
+
+    assert ("too big", None, ()) == (found.verdict.word, found.plan, found.verdict.would_fit_with)
+
+
+# --- the command line --------------------------------------------------------------------------------
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
+    """Exit code and output of `tonnage plan`."""
+    code = main(["plan", *words])
+    return code, capsys.readouterr().out
+
+
+def test_plan_tells_devices_speed_fit_and_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    """The table of a plan, in the order in which it is read."""
+    code, out = run(capsys, "qwen3-30b-a3b", "-q", "Q4_K_M", "-c", "32K", "-d", "12GB", "--ram", "64GB")
+    places = [out.index(word) for word in ("12GB", "host", "tokens/s modelled", "--fit with the same context", "fits:", "llama.cpp:", "Ollama:", "LM Studio:")]
+
+    assert 0 == code
+    assert places == sorted(places)
+
+
+def test_plan_as_json_is_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    """With `plan`, its flags, and what each device reads."""
+    code, out = run(capsys, "qwen3-30b-a3b", "-q", "Q4_K_M", "-c", "32K", "-d", "12GB", "--json")
+    told = json.loads(out)
+
+    assert (0, "fits", 49) == (code, told["verdict"]["word"], len(told["plan"]["layers"]))
+    assert [0, -1] == [device["device"] for device in told["plan"]["modelled"]["devices"]]
+    assert told["plan"]["against_fit"].startswith("llama.cpp's --fit with the same context: ")
+
+
+def test_every_number_of_layers_has_a_row(capsys: pytest.CaptureFixture[str]) -> None:
+    """Experts of more layers in RAM: the GPU holds less, the host more, and a token takes longer."""
+    code, out = run(capsys, "gpt-oss-20b", "-c", "8K", "-d", "12GB", "--every", "--json")
+    rows = json.loads(out)["rows"]
+
+    assert (0, list(range(25))) == (code, [row["layers_in_ram"] for row in rows])
+    for key, falls in (("gpu_bytes", True), ("host_bytes", False), ("tokens_per_second", True)):
+        assert [row[key] for row in rows] == sorted((row[key] for row in rows), reverse=falls)
+
+
+def test_as_llama_fit_shows_its_context(capsys: pytest.CaptureFixture[str]) -> None:
+    """--fit cuts a context that was not given before it moves anything."""
+    code, out = run(capsys, "gpt-oss-20b", "-d", "8GB", "--as-llama-fit")
+
+    assert 0 == code
+    assert "it takes -c 4096" in " ".join(out.split())
+
+
+def test_past_one_host_there_are_several(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where no plan fits on one host, the commands of llama.cpp's RPC."""
+    code, out = run(capsys, "llama-3.3-70b-instruct", "-q", "Q4_K_M", "-c", "32K", "-d", "24GB", "--ram", "16GB")
+
+    assert 1 == code
+    assert "rpc-server -H 0.0.0.0 -p 50052" in out
+    assert "--rpc node1:50052" in out
+
+
+def test_a_plan_needs_devices(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is placed on a GPU without a limit."""
+    assert 2 == main(["plan", "qwen3-30b-a3b"])
+    assert "--device 24GB" in capsys.readouterr().err
