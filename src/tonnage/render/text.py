@@ -24,14 +24,14 @@ def render(question: Question, estimate: Estimate, style: Style) -> str:
 
 def _lines(estimate: Estimate, style: Style) -> Iterator[str]:
     yield _paint(headline(estimate), _BOLD, style)
-    yield from _wrapped(settings(estimate), style)
+    yield from wrapped(settings(estimate), style)
     for title, device in _titled(estimate):
         yield ""
         yield from _device(title, device, style)
     yield ""
-    yield from _wrapped(totals(estimate), style)
+    yield from wrapped(totals(estimate), style)
     if estimate.verdict:
-        yield from _wrapped(f"{estimate.verdict.word}: {estimate.verdict.text}", style, paint=_colour(estimate.verdict))
+        yield from wrapped(f"{estimate.verdict.word}: {estimate.verdict.text}", style, paint=_colour(estimate.verdict))
     yield from _closing(estimate, style)
 
 
@@ -43,7 +43,7 @@ def _closing(estimate: Estimate, style: Style) -> Iterator[str]:
     if notes:
         yield ""
         for note in notes:
-            yield from _wrapped(note, style, first="- ", rest="  ")
+            yield from wrapped(note, style, first="- ", rest="  ")
 
 
 def _assumed(estimate: Estimate) -> Iterator[str]:
@@ -130,7 +130,7 @@ def _paint(text: str, colour: str, style: Style) -> str:
     return f"\x1b[{colour}m{text}\x1b[0m" if style.colour and text else text
 
 
-def _wrapped(text: str, style: Style, *, first: str = "", rest: str = "", paint: str = "") -> Iterator[str]:
+def wrapped(text: str, style: Style, *, first: str = "", rest: str = "", paint: str = "") -> Iterator[str]:
     """`text` broken at blanks; a word that is longer than a line stays whole."""
     line, indent = first, first
     for word in text.split():
