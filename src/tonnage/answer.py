@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tonnage.frozen import dataclass, field
+from tonnage.hardware.types import Deduction
 from tonnage.model.types import Model
 
 
@@ -42,6 +43,8 @@ class DeviceAnswer:
     parts: tuple[Part, ...]
     capacity_bytes: int | None = None
     usable_bytes: int | None = None
+    deductions: tuple[Deduction, ...] = ()
+    """what lies between capacity and usable bytes, row by row"""
 
     @property
     def total_bytes(self) -> int:

@@ -1,67 +1,144 @@
-"""What a device's description says: name, kind, capacity and the memory that can be used."""
+"""The devices that a question names: of the catalogue, by size, by exact free memory, or told in full."""
 
 import re
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable
+from functools import cache, lru_cache
+from typing import Any
 
+from tonnage import data
 from tonnage.errors import QuestionError
-from tonnage.units import parse_bytes
+from tonnage.frozen import replace
+from tonnage.hardware.types import Device
+from tonnage.units import MIB, parse_bytes
 
 BACKENDS = ("cuda", "rocm", "metal", "vulkan")
+OF_VENDOR = {"NVIDIA": ("cuda", "vulkan"), "AMD": ("rocm", "vulkan"), "Intel": ("vulkan",), "Apple": ("metal",)}
 _MOST = 1024
 _LONGEST = 32
 _EXACT = rf"(?i:(?:({'|'.join(BACKENDS)}):)?(.+?)-free)"
-_TIMES = r"([0-9]+)\s*(?:[xX]\s+|[xX](?=[0-9])|\*\s*)(.+)"
+_BEFORE = r"([0-9]+)\s*[xX×*](?!(?i:tx?)\b)\s*(.+)"
+_AFTER = r"(.+?)(?:\s+|(?<=[0-9]))[xX×*]\s*([0-9]+)"
+_SIZED = r"(?i)(?:b|[0-9]\s*[kmgt]?)$"
+_FIELDS = {"memory": "memory_bytes", "driver": "driver_bytes", "free": "free_bytes", "bandwidth": "bandwidth", "watts": "watts", "price": "price"}
+_KINDS = ("gpu", "unified")
 
 
-class Device(NamedTuple):
-    """Something with memory. Sizes are None where there is no known limit."""
-
-    name: str
-    kind: str
-    """gpu, unified or host"""
-    backend: str | None
-    """what the description says of it; None where it is silent"""
-    capacity_bytes: int | None
-    usable_bytes: int | None
-    """what an engine finds free"""
+@cache
+def catalogue() -> tuple[Device, ...]:
+    """Every device of the packaged table, host memory systems too."""
+    table = data.load_json("devices.json")
+    columns = table["columns"]
+    return tuple(_of_row(dict(zip(columns, row, strict=True))) for row in table["rows"])
 
 
-def parse_devices(descriptions: Sequence[str], in_use: Sequence[int] = ()) -> tuple[Device, ...]:
-    """The devices of all descriptions; `in_use` is one size for all of them, or one for each."""
-    devices = [device for text in descriptions for device in parse_device(text)]
+def _of_row(row: dict[str, Any]) -> Device:
+    return Device(**{**row, "aliases": tuple(row["aliases"]), "backends": OF_VENDOR.get(row["vendor"], ())})
+
+
+def search(words: str = "") -> tuple[Device, ...]:
+    """The devices of the catalogue that answer to every word."""
+    from tonnage.hardware.lookup import matching
+
+    return tuple(matching(words, catalogue())) if words.strip() else catalogue()
+
+
+def find_all(descriptions: Iterable[str]) -> tuple[Device, ...]:
+    """The devices of all descriptions, in order."""
+    devices = tuple(device for text in descriptions for device in find(text))
     if len(devices) > _MOST:
         raise QuestionError(f"device: {len(devices):,} devices are given, {_MOST:,} at most can be placed")
-    if len(in_use) not in (0, 1, len(devices)):
-        raise QuestionError(f"in_use has {len(in_use)} sizes for {len(devices)} devices: give one, or one for each")
-    taken = list(in_use) * len(devices) if len(in_use) == 1 else list(in_use) or [0] * len(devices)
-    return tuple(_less(device, nbytes) for device, nbytes in zip(devices, taken, strict=True))
+    return devices
 
 
-def _less(device: Device, taken: int) -> Device:
-    return device._replace(usable_bytes=None if device.usable_bytes is None else max(device.usable_bytes - taken, 0))
+@lru_cache(maxsize=512)
+def find(text: str) -> tuple[Device, ...]:
+    """The devices of one description; QuestionError names the nearest where it is none.
 
-
-def parse_device(text: str) -> tuple[Device, ...]:
-    """The devices of one description: `24GB`, `2x 24GB`, or exact free memory `cuda:23990MiB-free`."""
-    match = re.fullmatch(_TIMES, text.strip())
-    count, rest = (int(match[1][:6]), match[2]) if match else (1, text.strip())
+    `4090`, `2x RTX 3090`, `rtx4090 x2`, `m4 max 128`; a size `24GB`; exact free memory `cuda:23990MiB-free`;
+    or fields, alone or behind a name: `RTX 4090,memory=48GB`, `name=lab card,memory=24GB,bandwidth=900,backend=cuda`.
+    """
+    count, body = _counted(text.strip())
     if not 1 <= count <= _MOST:
         raise QuestionError(f"device={text!r}: from 1 to {_MOST:,} of a kind")
-    return (_one(rest, text),) * count
+    return (_one(body, text),) * count
 
 
-def _one(description: str, text: str) -> Device:
-    exact = re.fullmatch(_EXACT, description)
-    if exact:
-        free = _size(exact[2], memory=False)
-        if free:
-            return Device(description, "gpu", exact[1].lower() if exact[1] else None, None, free)
-    size = _size(description, memory=True)
-    if not size:
-        raise QuestionError(f"device={text!r}: must be a size such as 24GB, several such as 2x 24GB, or free memory such as cuda:23990MiB-free")
-    # a card is sold by its binary size: 24GB holds 24 GiB
-    return Device(description, "gpu", None, size, size)
+def _counted(text: str) -> tuple[int, str]:
+    before = re.fullmatch(_BEFORE, text)
+    after = None if "=" in text else re.fullmatch(_AFTER, text)
+    if before and not (after and int(before[1][:6]) > _MOST):  # in `4090 x 2` the name comes first
+        return int(before[1][:6]), before[2]
+    return (int(after[2][:6]), after[1]) if after else (1, text)
+
+
+def _one(body: str, text: str) -> Device:
+    exact = re.fullmatch(_EXACT, body)
+    free = _size(exact[2], memory=False) if exact else None
+    if exact and free:
+        return Device(name=body, free_bytes=free, backends=(exact[1].lower(),) if exact[1] else ())
+    if "=" in body:
+        return _told(body, text)
+    size = _size(body, memory=True)
+    if size and re.search(_SIZED, body) and not (body.isdecimal() and size < MIB):  # 4090 is a name, and so is 4060 Ti
+        # a card is sold by its binary size: 24GB holds 24 GiB
+        return Device(name=body, memory_bytes=size)
+    return _named(body, text)
+
+
+def _named(body: str, text: str) -> Device:
+    from tonnage.hardware.lookup import choose
+
+    if not any(character.isalnum() for character in body) or re.search(r"(?i)-free$", body) or re.fullmatch(r"(?i)[0-9.]+\s*[kmgt]?i?b", body):
+        raise QuestionError(f"device={text!r}: must be a name such as RTX 4090, a size such as 24GB, or free memory such as cuda:23990MiB-free")
+    found = choose(body, catalogue())
+    if found.kind == "host":
+        raise QuestionError(f"device={text!r} is host memory: say it with --ram, as in 64GB DDR5-6000 x2")
+    if found.memory_bytes is None:
+        raise QuestionError(f"device={text!r}: {found.name} has the host's memory: say how much, as in {body},memory=32GB")
+    return found
+
+
+def _told(body: str, text: str) -> Device:
+    """A device told by fields; a name before them is looked up first."""
+    first, *rest = body.split(",")
+    base = None if "=" in first else first.strip()
+    fields: dict[str, Any] = dict(_field(item, text) for item in (rest if base is not None else (first, *rest)))
+    known = Device(name="device") if not base else next((d for d in _bases(base)), None) or _named(base, text)
+    vendor = str(fields.pop("vendor", known.vendor))
+    backend = fields.pop("backend", None)
+    backends = (str(backend),) if backend else known.backends or OF_VENDOR.get(vendor, ())
+    found = replace(known, vendor=vendor, backends=backends, instead_of=(), **fields)
+    if "memory_bytes" in fields and "driver_bytes" not in fields:
+        found = replace(found, driver_bytes=None, cuda_bytes=None)
+    if found.memory_bytes is None and found.free_bytes is None:
+        raise QuestionError(f"device={text!r}: memory= is missing")
+    return found if base or "name" in fields else replace(found, name=body)
+
+
+def _bases(base: str) -> Iterable[Device]:
+    """Devices without a memory of their own may be named where a field tells it."""
+    from tonnage.hardware.lookup import matching
+
+    return [device for device in matching(base, catalogue()) if device.memory_bytes is None and device.kind == "unified"]
+
+
+def _field(item: str, text: str) -> tuple[str, object]:
+    key, _, value = (part.strip() for part in item.partition("="))
+    if key in ("name", "vendor") and value:
+        return key, value
+    if key == "kind" and value in _KINDS:
+        return key, value
+    if key == "backend" and value in BACKENDS:
+        return key, value
+    if key in ("memory", "driver", "free"):
+        size = _size(value, memory=True)
+        if size:
+            return _FIELDS[key], size
+    elif key in _FIELDS and re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", value):
+        number = float(value)
+        return _FIELDS[key], round(number * 1e9) if key == "bandwidth" else number if key == "price" else round(number)
+    known = f"name, vendor, kind ({' or '.join(_KINDS)}), backend ({', '.join(BACKENDS)}), {', '.join(_FIELDS)}"
+    raise QuestionError(f"device={text!r}: {item.strip()!r} is no field; known are {known}")
 
 
 def _size(text: str, *, memory: bool) -> int | None:
@@ -69,9 +146,11 @@ def _size(text: str, *, memory: bool) -> int | None:
     return size if size and size < 2**63 else None
 
 
-def parse_ram(text: str) -> int:
-    """Bytes of host memory from `64GB`, or from a kit such as `96GB DDR5-6000 x2`."""
-    size = _size(text.split()[0], memory=True)
-    if not size:
-        raise QuestionError(f"ram={text!r}: must begin with a size such as 64GB")
-    return size
+def describe(device: Device) -> str:
+    """The device as a description that needs no table: `find` reads it again."""
+    fields = [f"name={device.name.replace(',', ';')}", *(f"{key}={value}" for key in ("vendor", "kind") if (value := getattr(device, key)))]
+    fields += [f"{key}={value}B" for key in ("memory", "driver", "free") if (value := getattr(device, _FIELDS[key]))]
+    if device.bandwidth:
+        fields.append(f"bandwidth={device.bandwidth / 1e9:g}")
+    fields += [f"{key}={value:g}" for key in ("watts", "price") if (value := getattr(device, key))]
+    return ",".join([*fields, *([f"backend={device.backend}"] if device.backend else [])])

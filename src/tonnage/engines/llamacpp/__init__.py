@@ -5,17 +5,17 @@ from collections.abc import Sequence
 from tonnage.answer import Estimate
 from tonnage.engines.llamacpp.command import launch
 from tonnage.engines.llamacpp.notes import notes
-from tonnage.engines.llamacpp.parts import device_answers, parts_by_device
+from tonnage.engines.llamacpp.parts import device_answers, host_of, parts_by_device
 from tonnage.engines.llamacpp.placement import Placement, place
 from tonnage.engines.llamacpp.settings import Settings, context_of, resolve
 from tonnage.engines.llamacpp.stored import recipe_of, stored_tensors, weights_answer
 from tonnage.engines.llamacpp.summary import caches
-from tonnage.hardware.devices import Device, parse_devices
+from tonnage.hardware.budget import budgets_of
+from tonnage.hardware.types import Budget, Device
 from tonnage.model.types import NOTHING, Attached, Model
 from tonnage.question import Question
-from tonnage.units import parse_bytes
 
-ONE_GPU = Device("GPU", "gpu", None, None, None)
+ONE_GPU = Budget(Device(name="GPU"), None, None, None)
 """what is answered for where no device is named: one GPU without a limit"""
 
 
@@ -25,7 +25,7 @@ def answer(question: Question, model: Model, attached: Attached = NOTHING) -> Es
     gpus = gpus_of(question, settings)
     recipe = recipe_of(question, model)
     tensors = stored_tensors(model, recipe, question.mtp)
-    placement = place(question, model, [gpu.usable_bytes or 1 for gpu in gpus])
+    placement = place(question, model, [gpu.free_bytes or 1 for gpu in gpus])
     lines = parts_by_device(model, tensors, settings, placement, attached)
     resolved, assumed = _resolved(question, model, settings, recipe.full_name)
     return Estimate(
@@ -33,29 +33,25 @@ def answer(question: Question, model: Model, attached: Attached = NOTHING) -> Es
         assumed=assumed,
         model=model,
         weights=weights_answer(model, recipe, question.mtp),
-        devices=device_answers(lines, gpus, _ram(question), settings),
+        devices=device_answers(lines, gpus, host_of(question, gpus), settings),
         engine=f"llama.cpp {settings.build.name}",
         command={"llama.cpp": launch(question, model, settings, recipe.full_name.replace("/", "-"), not gpus)},
-        notes=notes(question, model, tensors, settings, placement),
+        notes=notes(question, model, tensors, settings, placement, gpus),
         caches=caches(model, settings),
     )
 
 
-def gpus_of(question: Question, settings: Settings) -> Sequence[Device]:
+def gpus_of(question: Question, settings: Settings) -> Sequence[Budget]:
     """The GPUs that the question names; none for the CPU backend, one without a limit where it names none."""
     if settings.backend == "cpu":
         return ()
-    return parse_devices(question.device, question.in_use or ()) if question.device else (ONE_GPU,)
+    return budgets_of(question) or (ONE_GPU,)
 
 
 def placement_of(question: Question, model: Model) -> tuple[Settings, Placement]:
     """Settings and placement of a question, for explanations."""
     settings = resolve(question, model)
-    return settings, place(question, model, [gpu.usable_bytes or 1 for gpu in gpus_of(question, settings)])
-
-
-def _ram(question: Question) -> int | None:
-    return parse_bytes(question.ram.split()[0], memory=True) if question.ram else None
+    return settings, place(question, model, [gpu.free_bytes or 1 for gpu in gpus_of(question, settings)])
 
 
 def _resolved(question: Question, model: Model, settings: Settings, recipe: str) -> tuple[dict[str, object], tuple[str, ...]]:

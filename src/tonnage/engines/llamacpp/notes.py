@@ -1,22 +1,28 @@
 """What a careful person would add to an answer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tonnage.engines.llamacpp.compute.constants import SPARSE
 from tonnage.engines.llamacpp.placement import HOST, Placement
+from tonnage.engines.llamacpp.runtime import HIGH, LOW, runtime_part
 from tonnage.engines.llamacpp.settings import UNPROVEN_BACKENDS, Settings, context_of
+from tonnage.hardware.types import Budget
 from tonnage.model.types import Attention, Model, Recurrent, Tensor
 from tonnage.question import Question
+from tonnage.units import GIB
 
 
-def notes(question: Question, model: Model, tensors: tuple[Tensor, ...], settings: Settings, placement: Placement) -> tuple[str, ...]:
+def notes(
+    question: Question, model: Model, tensors: tuple[Tensor, ...], settings: Settings, placement: Placement, gpus: Sequence[Budget] = ()
+) -> tuple[str, ...]:
     """One sentence each, the most surprising first."""
     return (
         *_context(question, model, settings),
         *_slots(settings),
         *_weights(model, tensors, settings, placement),
         *_caches(model, settings),
-        *_margin(settings, placement),
+        *_devices(gpus),
+        *_margin(settings, gpus),
         *_backend(settings),
         *model.notes,
     )
@@ -65,9 +71,20 @@ def _caches(model: Model, settings: Settings) -> Iterator[str]:
         yield "swa_full changes nothing: the model has no sliding-window layers."
 
 
-def _margin(settings: Settings, placement: Placement) -> Iterator[str]:
-    if placement.devices:
-        yield "Not counted: the CUDA context and libraries (0.3 to 0.6 GiB per GPU). llama.cpp's own --fit keeps 1 GiB free per device."
+def _devices(gpus: Sequence[Budget]) -> Iterator[str]:
+    for name, others in {gpu.name: gpu.device.instead_of for gpu in gpus}.items():
+        if others:
+            yield f"{name} is meant; the same words may mean {' or '.join(others)}."
+
+
+def _margin(settings: Settings, gpus: Sequence[Budget]) -> Iterator[str]:
+    if gpus and any(runtime_part(gpu, settings.backend) is None for gpu in gpus):
+        uncounted = "" if settings.backend == "metal" else f"Not counted: the CUDA context and libraries ({_gib(LOW)} to {_gib(HIGH)} GiB per GPU). "
+        yield f"{uncounted}llama.cpp's own --fit keeps 1 GiB free per device."
+
+
+def _gib(nbytes: int) -> str:
+    return f"{nbytes / GIB:.2f}"
 
 
 def _backend(settings: Settings) -> Iterator[str]:

@@ -9,11 +9,15 @@ from tonnage.engines.llamacpp.compute import compute_by_device
 from tonnage.engines.llamacpp.extras import attached_parts, draft_parts, server_parts
 from tonnage.engines.llamacpp.output import output_bytes
 from tonnage.engines.llamacpp.placement import HOST, Placement
+from tonnage.engines.llamacpp.runtime import runtime_part
 from tonnage.engines.llamacpp.settings import UNPROVEN_BACKENDS, Settings
 from tonnage.engines.llamacpp.weights import weights_by_device
 from tonnage.frozen import replace
-from tonnage.hardware.devices import Device
+from tonnage.hardware.budget import SYSTEM
+from tonnage.hardware.ram import parse_ram
+from tonnage.hardware.types import Budget, Deduction, Device
 from tonnage.model.types import Attached, Model, Tensor
+from tonnage.question import Question
 
 UNPROVEN_BAND = 0.03
 """share by which a buffer may differ on a backend whose sizes were not measured: CUDA's rules are used for it"""
@@ -63,14 +67,37 @@ def _pinned(device: int, placement: Placement) -> str:
     return "gpu" if device != HOST else "pinned" if placement.devices else "allocated"
 
 
-def device_answers(lines: Mapping[int, list[Part]], gpus: Sequence[Device], ram_bytes: int | None, settings: Settings) -> tuple[DeviceAnswer, ...]:
-    """The GPUs in order, then the host."""
+def device_answers(lines: Mapping[int, list[Part]], gpus: Sequence[Budget], host: Budget, settings: Settings) -> tuple[DeviceAnswer, ...]:
+    """The GPUs in order, then the host; what lies in a unified memory is not there for the host."""
     proven = settings.backend not in UNPROVEN_BACKENDS
-    answers = [
-        DeviceAnswer(gpu.name, gpu.kind, tuple(part if proven else _widened(part) for part in lines.get(i, ())), gpu.capacity_bytes, gpu.usable_bytes)
-        for i, gpu in enumerate(gpus)
-    ]
-    return (*answers, DeviceAnswer("host", "host", tuple(lines.get(HOST, ())), ram_bytes, ram_bytes))
+    answers = []
+    for i, gpu in enumerate(gpus):
+        runtime = runtime_part(gpu, settings.backend)
+        parts = [part if proven else _widened(part) for part in lines.get(i, ())]
+        answers.append(_answer(gpu, [*parts, *([runtime] if runtime else [])]))
+    shared = sum(answer.total_bytes for answer in answers if answer.kind == "unified")
+    if shared and host.usable_bytes is not None:
+        taken = Deduction("held by the GPU", min(shared, host.usable_bytes), "rule", "unified memory")
+        host = replace(host, usable_bytes=host.usable_bytes - taken.bytes, deductions=(*host.deductions, taken))
+    return (*answers, _answer(host, lines.get(HOST, ())))
+
+
+def _answer(budget: Budget, parts: Sequence[Part]) -> DeviceAnswer:
+    return DeviceAnswer(budget.name, budget.kind, tuple(parts), budget.capacity_bytes, budget.usable_bytes, budget.deductions)
+
+
+def host_of(question: Question, gpus: Sequence[Budget]) -> Budget:
+    """The host's memory: as the question says it, else that of a unified machine, else without a limit."""
+    device = Device(name="host", kind="host")
+    if question.ram:
+        ram = parse_ram(question.ram)
+        taken = Deduction("in use now", ram.bytes - ram.usable_bytes, "measured")
+        return Budget(device, ram.bytes, ram.usable_bytes, ram.usable_bytes, (taken,) if taken.bytes else ())
+    memory = next((gpu.device.memory_bytes for gpu in gpus if gpu.kind == "unified"), None)
+    if memory is None:
+        return Budget(device, None, None, None)
+    kept = Deduction("the system itself", min(SYSTEM, memory // 8), "assumed")
+    return Budget(device, memory, memory - kept.bytes, memory - kept.bytes, (kept,))
 
 
 def _widened(part: Part) -> Part:

@@ -3,6 +3,7 @@
 from tonnage.engines.llamacpp.build import Build, build_of
 from tonnage.errors import QuestionError, RefusedError
 from tonnage.frozen import dataclass
+from tonnage.hardware.budget import backend_of
 from tonnage.model.types import Compressed, Latent, Model
 from tonnage.quant.types import block_type
 from tonnage.question import Question
@@ -77,7 +78,7 @@ def resolve(question: Question, model: Model) -> Settings:
     n_draft = build.n_draft if question.speculative and model.n_nextn else 0
     settings = Settings(
         build=build,
-        backend=question.backend or "cuda",
+        backend=backend_of(question),
         profile=profile,
         n_ctx=n_ctx if unified else cells * slots,
         cells=cells,
