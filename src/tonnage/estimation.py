@@ -27,10 +27,15 @@ def engine_of(question: Question) -> str:
 
 def estimate(question: Question, model: Model, attached: Attached = NOTHING) -> Estimate:
     """What the model takes under the question's settings, device by device, and whether it fits."""
-    found: Estimate = import_module(engine_of(question)).answer(question, model, attached)
-    if found.verdict is not None:
+    package = engine_of(question)
+    found: Estimate = import_module(package).answer(question, model, attached)
+    if found.verdict is None:
+        found = replace(found, verdict=judge(found.devices, int(found.question.get("margin") or 0)))
+    if not question.device and not question.ram:
         return found
-    return replace(found, verdict=judge(found.devices, int(found.question.get("margin") or 0)))
+    from tonnage.pace import with_pace  # an answer without a device has no speed, and does not wait for it
+
+    return with_pace(question, model, found, package)
 
 
 def explain(question: Question, model: Model, part: str) -> Explanation:

@@ -102,7 +102,7 @@ GROUPS = (
     Group("what it runs on", (
         Key("device", "texts", "24GB, 2x 24GB, cuda:23990MiB-free; may be repeated", "no limit, one GPU", "d", metavar="DEVICE"),
         Key("in_use", "sizes", "memory already taken on each device", "0", metavar="SIZE"),
-        Key("ram", "text", "host memory: 64GB, or with its kit 96GB DDR5-6000 x2", "unlimited", metavar="SIZE"),
+        Key("ram", "text", "host memory: 64GB, with its kit 96GB DDR5-6000 x2, or the kit alone", "unlimited", metavar="SIZE"),
         Key("margin", "size", "memory to leave free on each device", "the engine's own; llama.cpp 1GiB", metavar="SIZE"),
         Key("os", "choice", "operating system, for what a device can spare", "linux", choices=("linux", "windows", "macos")),
         _switch("display", "a display hangs on the first device", "false"),

@@ -6,7 +6,7 @@ from typing import Any
 from tonnage.answer import DeviceAnswer, Estimate
 from tonnage.question import Question
 from tonnage.render import Style, numbers
-from tonnage.render.headline import headline, settings, totals
+from tonnage.render.headline import headline, pace, settings, totals
 
 
 def render(question: Question, estimate: Estimate, style: Style) -> str:
@@ -14,6 +14,7 @@ def render(question: Question, estimate: Estimate, style: Style) -> str:
     blocks = [f"**{headline(estimate)}**", settings(estimate), _table(estimate), totals(estimate)]
     if estimate.verdict:
         blocks.append(f"**{estimate.verdict.word}**: {estimate.verdict.text}")
+    blocks += pace(estimate)
     blocks += [f"```sh\n{command}\n```" for command in estimate.command.values()]
     if estimate.notes:
         blocks.append("\n".join(f"- {_escaped(note)}" for note in estimate.notes))

@@ -60,6 +60,11 @@ def significant(x: float, digits: int = 3) -> str:
     return f"{x:,.{max(digits - size, 0)}f}"
 
 
+def rough(x: float) -> str:
+    """A number that is known roughly, in three digits: `9.75`, `154`, `12,000`."""
+    return significant(float(f"{x:.3g}"))
+
+
 def _zeros(x: float) -> int:
     """Zeros behind the point before the first digit that counts."""
     return -int(f"{x:.0e}".partition("e")[2]) - 1
@@ -76,8 +81,12 @@ def seconds(x: float) -> str:
         if round(x) >= max(least, 100 if unit == "min" else least):
             whole = round(x / _IN[rest]) * _IN[rest]
             more = round(whole % least / _IN[rest])
-            return f"{whole // least:,} {unit}" + (f" {more} {rest}" if more else "")
+            return _counted(whole // int(least), unit) + (f" {_counted(more, rest)}" if more else "")
     return next(f"{significant(x / unit)} {name}" for least, unit, name in _SHORT if x >= least)
+
+
+def _counted(n: int, unit: str) -> str:
+    return f"{n:,} {unit[:-1] if n == 1 and len(unit) > 3 else unit}"
 
 
 def money(x: float) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from tonnage.answer import DeviceAnswer, Estimate, Explanation, Part, Verdict
 from tonnage.question import Question
 from tonnage.render import Style, numbers
-from tonnage.render.headline import headline, reserved_bytes, settings, totals
+from tonnage.render.headline import headline, pace, reserved_bytes, settings, totals
 from tonnage.units import GIB
 
 _COLOURS = {"fits": "32", "tight": "33", "offload": "33", "spills": "31", "pages": "31", "too big": "31"}
@@ -32,6 +32,8 @@ def _lines(estimate: Estimate, style: Style) -> Iterator[str]:
     yield from wrapped(totals(estimate), style)
     if estimate.verdict:
         yield from wrapped(f"{estimate.verdict.word}: {estimate.verdict.text}", style, paint=_colour(estimate.verdict))
+    for line in pace(estimate):
+        yield from wrapped(line, style, rest="  ")
     yield from _closing(estimate, style)
 
 

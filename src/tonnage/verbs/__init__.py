@@ -88,6 +88,45 @@ VERBS = (
         examples=("tonnage quants qwen3.5-122b-a10b --context 32K", "tonnage quants qwen3-32b --formats"),
     ),
     Verb(
+        "speed",
+        "MODEL --device DEVICE [options]",
+        "tokens per second at several depths, with a band and what limits them",
+        "tonnage.verbs.speed",
+        (ROWS, JSON, COLOUR, HELP),
+        examples=(
+            'tonnage speed qwen3.5-122b-a10b -q Q4_K_M -d "2x RTX 3090" --ram "96GB DDR5-6000 x2" --n-cpu-moe 36',
+            "tonnage speed qwen3.6-27b -q Q4_K_M -d 'RTX 3090' --depth 32K --prompt 4K",
+        ),
+    ),
+    Verb(
+        "cost",
+        "MODEL --device DEVICE [options]",
+        "what a million tokens, a day and a month cost, by electricity or rent",
+        "tonnage.verbs.cost",
+        (ROWS, JSON, COLOUR, HELP),
+        examples=(
+            'tonnage cost qwen3-32b -q Q4_K_M -d "RTX 4090" --price 0.30/kWh --hours 8',
+            "tonnage cost qwen3-32b -q Q4_K_M -d 'RTX 4090' --rent 0.79/h --token-price 0.60",
+        ),
+    ),
+    Verb(
+        "reads",
+        "[MODEL] [options]",
+        "where each token's bytes come from, to scale; without a model, how far each level of memory is away",
+        "tonnage.verbs.reads",
+        (
+            Option("size", "without a model: bytes that are read from each level; 1MB if not given", ("--size",), metavar="SIZE"),
+            ROWS,
+            JSON,
+            COLOUR,
+            HELP,
+        ),
+        examples=(
+            'tonnage reads qwen3.5-122b-a10b -q Q4_K_M -d "RTX 4090" --ram "96GB DDR5-6000 x2" --cpu-moe',
+            "tonnage reads --size 1GB",
+        ),
+    ),
+    Verb(
         "ram",
         "[KIT ...]",
         "RAM timings as nanoseconds and rates, kits side by side; without a kit all that are known",

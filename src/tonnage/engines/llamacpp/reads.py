@@ -40,7 +40,7 @@ def reads_by_device(model: Model, tensors: tuple[Tensor, ...], settings: Setting
         was = total.get(device, Reads())
         total[device] = was._replace(**{name: getattr(was, name) + nbytes for name, nbytes in more.items()})
 
-    for tensor, device in _read(model, tensors, placement):
+    for tensor, device in tensors_read(model, tensors, placement):
         add(device, **{"experts" if is_expert(tensor) else "dense": read_of(model, tensor)})
     for i, layer in enumerate(model.layers):
         if not layer.nextn:
@@ -50,7 +50,7 @@ def reads_by_device(model: Model, tensors: tuple[Tensor, ...], settings: Setting
     return total
 
 
-def _read(model: Model, tensors: tuple[Tensor, ...], placement: Placement) -> Iterator[tuple[Tensor, int]]:
+def tensors_read(model: Model, tensors: tuple[Tensor, ...], placement: Placement) -> Iterator[tuple[Tensor, int]]:
     """Every tensor where it is read: of a tied embedding the copy that serves as output."""
     tied = not any(tensor.name == "output.weight" for tensor in tensors)
     for tensor, device in homes(model, tensors, placement, False):
