@@ -27,12 +27,12 @@ FLOORS = (
     {"estimation"},
     {"solve"},
     {"evidence", "explain", "remote", "render"},
-    {"source"},
+    {"source", "machine"},
     {"api", "verbs", "cli", "serve", "site", "mcp", "__main__", "__init__"},
 )
 """from the ground up: a room imports from its own floor and from those below"""
 
-RIM = {"data", "remote", "source", "verbs", "cli", "serve", "site", "mcp", "__main__", "hardware.detect"}
+RIM = {"data", "remote", "source", "machine", "verbs", "cli", "serve", "site", "mcp", "__main__", "hardware.detect"}
 """the rooms that may touch files, clocks, network, environment and terminal"""
 
 IMPURE_MODULES = {

@@ -7,7 +7,7 @@ from tonnage.errors import UnsupportedError
 from tonnage.estimation import estimate, explain
 from tonnage.model import catalogue
 from tonnage.question import Question
-from tonnage.units import GIB
+from tonnage.units import GIB, MIB
 from tonnage.verdict import exit_code, judge
 
 
@@ -37,6 +37,22 @@ VERDICTS = [
     ("host may grow too large", [host((3, "pinned"), (5, "reserved"), ram=5)], 0, ("tight", 0)),
     ("GPU short and host paging", [gpu(6, 5), host((8, "mapped"), ram=5)], 0, ("too big", 4)),
 ]
+
+
+WINDOWS = [
+    ("no limit of the host is known", [gpu(6, 5)], "spills"),
+    ("half of the host's memory holds it", [gpu(6, 5), host((1, "pinned"), ram=4)], "spills"),
+    ("more than half of the host's memory", [gpu(9, 5), host((1, "pinned"), ram=4)], "too big"),
+    ("more than the host has free", [gpu(7, 5), host((3, "pinned"), ram=4)], "too big"),
+    ("the host is short too", [gpu(6, 5), host((8, "pinned"), ram=5)], "too big"),
+    ("nothing is short", [gpu(5, 5)], "fits"),
+]
+
+
+@pytest.mark.parametrize(("devices", "expected"), [row[1:] for row in WINDOWS], ids=[row[0] for row in WINDOWS])
+def test_windows_spills(devices, expected):
+    """Windows moves what a GPU lacks to the host, as far as that has room: half of it at most."""
+    assert expected == judge(devices, 0, "windows").word
 
 
 @pytest.mark.parametrize(("devices", "margin", "expected"), [row[1:] for row in VERDICTS], ids=[row[0] for row in VERDICTS])
@@ -88,6 +104,38 @@ def test_an_engine_has_spellings(name):
     model = catalogue.model("qwen3-0.6b")
     expected = estimate(Question(model="qwen3-0.6b"), model).devices
     assert expected == estimate(Question(model="qwen3-0.6b", engine=name), model).devices
+
+
+def test_runtime_is_counted_where_a_device_is_named():
+    """Ten GPUs of four runs tell its range; exact free memory, and no device at all, are answered without it."""
+    model = catalogue.model("qwen3-0.6b")
+
+    def told(**keys):
+        devices = estimate(Question(model="qwen3-0.6b", **keys), model).devices
+        return [(part.bytes, part.basis, part.error) for part in devices[0].parts if part.part == "runtime"]
+
+    fitted = (560 * MIB, "fitted", Band(-307 * MIB, 192 * MIB))
+    assert [[fitted], [fitted]] == [told(device=(name,)) for name in ("24GB", "RTX 3090")]
+    assert [[], [], []] == [told(), told(device=("cuda:23990MiB-free",)), told(device=("m4 max 64",))]
+    assert [(560 * MIB, "assumed", Band(-560 * MIB, 192 * MIB))] == told(device=("7900 xtx",))
+
+
+def test_unified_memory_is_counted_once():
+    """What the GPU holds of a unified memory is not there for the host."""
+    answer = estimate(Question(model="qwen3-0.6b", device=("m4 max 64",)), catalogue.model("qwen3-0.6b"))
+    gpu_, host_ = answer.devices
+    assert (64 - 4) * GIB - gpu_.total_bytes == host_.usable_bytes
+    gpu_, host_ = estimate(Question(model="qwen3-0.6b", device=("DGX Spark",)), catalogue.model("qwen3-0.6b")).devices
+    assert gpu_.usable_bytes - gpu_.total_bytes == host_.usable_bytes
+
+
+def test_layers_are_split_by_what_the_driver_tells():
+    """A card of the catalogue is split like one whose free memory is given."""
+    model = catalogue.model("llama-3.1-8b-instruct")
+    asked = (("3090", "2070"), ("23867MiB-free", "7518MiB-free"))
+    named, given = (estimate(Question(model=model.name, device=device), model).devices for device in asked)
+    weights = [[part.bytes for device in devices for part in device.parts if part.part == "weights"] for devices in (named, given)]
+    assert weights[0] == weights[1]
 
 
 def test_a_device_brings_a_verdict():

@@ -24,7 +24,10 @@ def bare():
     return {line.rsplit("|", 1)[1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
 
 
-@pytest.mark.parametrize("words", [ANSWER, ("--version",), ("models", "--names")], ids=lambda words: words[0])
+ON_A_DEVICE = (*ANSWER, "-d", "2x H200", "--ram", "96GB DDR5-6000 x2")
+
+
+@pytest.mark.parametrize("words", [ANSWER, ON_A_DEVICE, ("--version",), ("models", "--names")], ids=lambda words: words[0])
 def test_nothing_heavy_is_imported(words):
     """An answer needs none of the standard library's slow modules."""
     assert set() == (imported(*words) - bare()) & HEAVY

@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-from tonnage.answer import Estimate, Explanation
+from tonnage.answer import Band, DeviceAnswer, Estimate, Explanation, Part
 from tonnage.errors import UnsupportedError, nearest
 from tonnage.frozen import replace
 from tonnage.model.types import NOTHING, Attached, Model
@@ -27,15 +27,43 @@ def engine_of(question: Question) -> str:
 
 def estimate(question: Question, model: Model, attached: Attached = NOTHING) -> Estimate:
     """What the model takes under the question's settings, device by device, and whether it fits."""
-    package = engine_of(question)
-    found: Estimate = import_module(package).answer(question, model, attached)
-    if found.verdict is None:
-        found = replace(found, verdict=judge(found.devices, int(found.question.get("margin") or 0)))
+    found = judged(question, model, attached)
     if not question.device and not question.ram:
         return found
     from tonnage.pace import with_pace  # an answer without a device has no speed, and does not wait for it
 
-    return with_pace(question, model, found, package)
+    return with_pace(question, model, found, engine_of(question))
+
+
+def judged(question: Question, model: Model, attached: Attached = NOTHING) -> Estimate:
+    """The same without speed and cost: for those who ask about memory alone."""
+    found: Estimate = import_module(engine_of(question)).answer(question, model, attached)
+    if model.between is not None:
+        found = _between(found, *(judged(question, bound, attached) for bound in model.between))
+    if found.verdict is not None:
+        return found
+    return replace(found, verdict=judge(found.devices, int(found.question.get("margin") or 0), str(found.question.get("os"))))
+
+
+def _between(found: Estimate, least: Estimate, most: Estimate) -> Estimate:
+    """The answer, with bands that reach from the least to the most in every part."""
+    devices = tuple(
+        replace(device, parts=tuple(_part_between(part, low, high) for part in device.parts))
+        for device, low, high in zip(found.devices, least.devices, most.devices, strict=True)
+    )
+    return replace(found, devices=devices)
+
+
+def _part_between(part: Part, least: DeviceAnswer, most: DeviceAnswer) -> Part:
+    low = min((_reach(other, "low") for other in least.parts if other.part == part.part), default=0)
+    high = max((_reach(other, "high") for other in most.parts if other.part == part.part), default=part.bytes)
+    own = part.error or Band(0, 0)
+    band = Band(min(low - part.bytes, own.low), max(high - part.bytes, own.high))
+    return replace(part, error=band) if band.low < band.high else part
+
+
+def _reach(part: Part, end: str) -> int:
+    return part.bytes + (int(getattr(part.error, end)) if part.error else 0)
 
 
 def explain(question: Question, model: Model, part: str) -> Explanation:

@@ -36,6 +36,7 @@ class Question:
     engine_version: str | None = None
     backend: str | None = None
     device: tuple[str, ...] | None = None
+    device_file: str | None = None
     in_use: tuple[int, ...] | None = None
     ram: str | None = None
     margin: int | None = None

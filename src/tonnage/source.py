@@ -10,7 +10,7 @@ import stat
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tonnage.errors import CorruptError, QuestionError, SourceError, nearest
+from tonnage.errors import CorruptError, QuestionError, SourceError, UnsupportedError, nearest
 from tonnage.frozen import replace
 from tonnage.model.types import NOTHING, Attached, Model, Tensor
 from tonnage.question import Question
@@ -35,12 +35,41 @@ class Opened(NamedTuple):
 
 def open_question(question: Question, access: "Access | None" = None) -> Opened:
     """Read the model that the question names, and what it names besides; `access` limits where from."""
-    question = with_named_quant(question)
-    found = _find(question.model, question.quant, access)
+    question, notes = _on_this_machine(with_named_quant(question), access)
+    try:
+        found = _find(question.model, question.quant, access)
+    except UnsupportedError:
+        if not question.approximate:
+            raise
+        found = _Found(_bracketed(question.model, access))
     if found.holds_quant:
         # the file in that quant is read as it is stored, not predicted
         question = replace(question, model=found.name or question.model, quant=None)
-    return Opened(question, found.model, _attached(question, access))
+    attached = _attached(question, access)
+    return Opened(question, found.model, replace(attached, notes=notes) if notes else attached)
+
+
+def _on_this_machine(question: Question, access: "Access | None") -> tuple[Question, tuple[str, ...]]:
+    """The question with `this` and the user's own devices told in full."""
+    if not question.device and not question.device_file:
+        return question, ()
+    from tonnage import machine
+
+    return machine.resolve(question, files=access is None or access.files)
+
+
+def _bracketed(name: str, access: "Access | None") -> Model:
+    """A bracket around a built-in model or a config.json on disk whose architecture has no rules."""
+    from tonnage.model import bracket, catalogue
+
+    row = catalogue.find(name)
+    if row is not None:
+        params = row["params"].get("text") or row["params"].get("hf_total")
+        return bracket.model(row["config"], row["hf_id"], f"catalogue: {row['hf_id']}", params)
+    path = os.path.join(name, "config.json") if os.path.isdir(name) else name
+    if (access is None or access.files) and path.endswith(".json") and os.path.exists(path):
+        return bracket.model(_json_of(path), name, path, None)
+    raise UnsupportedError(f"approximate: {name} is neither a built-in model nor a config.json on disk, so there is nothing to bracket")
 
 
 class _Found(NamedTuple):
@@ -253,20 +282,24 @@ def _read_header(path: str) -> tuple[Any, int]:
 
 def _read_config(path: str) -> Model:
     """A config.json, with the headers of the safetensors beside it."""
-    import json
-
     from tonnage.model import upload
     from tonnage.remote import folders
 
     folder, name = os.path.split(os.path.abspath(path))
     if name.endswith((".safetensors", ".safetensors.index.json")):
         path, name = os.path.join(folder, folders.CONFIG), folders.CONFIG
-    if _stat(path).st_size > MAX_CONFIG_BYTES:
-        raise CorruptError(f"{path} is too large for a config.json, and it is no GGUF file")
-    try:
-        raw = json.loads(_read_bytes(path, MAX_CONFIG_BYTES))
-    except (ValueError, RecursionError):
-        raise CorruptError(f"{path} is neither a GGUF file nor JSON") from None
+    raw = _json_of(path)
     if name != folders.CONFIG:
         return upload.model(raw, None, name.removesuffix(".json"), path)
     return upload.model(raw, folders.safetensors_header(folder), os.path.basename(folder), path)
+
+
+def _json_of(path: str) -> Any:
+    import json
+
+    if _stat(path).st_size > MAX_CONFIG_BYTES:
+        raise CorruptError(f"{path} is too large for a config.json, and it is no GGUF file")
+    try:
+        return json.loads(_read_bytes(path, MAX_CONFIG_BYTES))
+    except (ValueError, RecursionError):
+        raise CorruptError(f"{path} is neither a GGUF file nor JSON") from None

@@ -10,14 +10,14 @@ WORDS = ("fits", "tight", "offload", "spills", "pages", "too big")
 _FAILS = ("spills", "pages", "too big")
 
 
-def judge(devices: Iterable[DeviceAnswer], margin: int) -> Verdict | None:
+def judge(devices: Iterable[DeviceAnswer], margin: int, os: str = "linux") -> Verdict | None:
     """The verdict for `margin` bytes to be left free on every GPU; None where no device has a limit."""
     limited = [device for device in _numbered(list(devices)) if device.usable_bytes is not None]
     if not limited:
         return None
     short = [device for device in limited if _free(device) < 0]
     if short:
-        return _short(short)
+        return _short(short, limited, os)
     tight = [device for device in limited if _room(device) < _margin(device, margin)]
     if tight:
         return Verdict("tight", "; ".join(_why_tight(device, margin) for device in tight))
@@ -31,13 +31,21 @@ def _numbered(devices: list[DeviceAnswer]) -> list[DeviceAnswer]:
     return [device if device.kind == "host" else replace(device, name=f"GPU {i} ({device.name})") for i, device in enumerate(devices)]
 
 
-def _short(short: list[DeviceAnswer]) -> Verdict:
-    """Host memory that is short of mapped pages alone is read again and again; all else is too big."""
+def _short(short: list[DeviceAnswer], limited: list[DeviceAnswer], os: str) -> Verdict:
+    """Windows pages a GPU's memory out; host memory short of mapped pages alone is read again and again; all else is too big."""
     missing = sum(-_free(device) for device in short)
     text = ", ".join(f"{device.name} is {_gib(-_free(device))} short" for device in short)
+    if os == "windows" and all(device.kind != "host" for device in short) and missing <= _shared_memory(limited):
+        return Verdict("spills", f"{text}: the driver moves it to shared memory without a word, and it gets slow", missing)
     if all(device.kind == "host" and _held(device, "mapped") >= -_free(device) for device in short):
         return Verdict("pages", f"{text}: weights will be read from disk again and again", missing)
     return Verdict("too big", text, missing)
+
+
+def _shared_memory(limited: list[DeviceAnswer]) -> float:
+    """What Windows lets GPUs take of the host's memory, half of it; and no more than is free."""
+    host = next((device for device in limited if device.kind == "host"), None)
+    return min((host.capacity_bytes or 0) // 2, max(_free(host), 0)) if host else float("inf")
 
 
 def _held(device: DeviceAnswer, how: str) -> int:

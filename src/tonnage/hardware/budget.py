@@ -38,6 +38,7 @@ class System:
 
 
 LINUX = System()
+OTHERS = "in use by others"
 Rows = Iterator[Deduction]
 
 
@@ -52,14 +53,29 @@ def budget(device: Device, system: System = LINUX, in_use: int = 0) -> Budget:
     return Budget(device, device.memory_bytes, usable, free, tuple(rows))
 
 
+def host_share(unified: Budget) -> Budget:
+    """What the host has of a unified memory, before the GPU takes any: CUDA maps all that the system leaves, others a share of it."""
+    memory = unified.device.memory_bytes or 0
+    kept = unified.deductions if unified.backend == "cuda" else tuple(row for row in unified.deductions if row.what == OTHERS)
+    kept = kept if unified.backend == "cuda" else (*kept, Deduction("the system itself", min(SYSTEM, memory // 8), "assumed"))
+    left = max(memory - sum(row.bytes for row in kept), 0)
+    return Budget(Device(name="host", kind="host"), memory, left, left, kept)
+
+
 def budgets_of(question: Question) -> tuple[Budget, ...]:
     """The budgets of the question's devices, in order; none where it names none."""
     devices = find_all(question.device or ())
     taken = _taken(question.in_use or (), len(devices))
     return tuple(
-        budget(device, System(question.os or "linux", bool(question.display) and i == 0, _limit(question.wired_limit)), nbytes)
+        budget(device, System(os_of(question), bool(question.display) and i == 0, _limit(question.wired_limit)), nbytes)
         for i, (device, nbytes) in enumerate(zip(devices, taken, strict=True))
     )
+
+
+def os_of(question: Question) -> str:
+    """The operating system: as asked; else macOS for Apple's machines, Linux for all others."""
+    apple = question.os is None and question.device and all(device.vendor == "Apple" for device in find_all(question.device))
+    return question.os or ("macos" if apple else "linux")
 
 
 def backend_of(question: Question) -> str:
@@ -109,7 +125,7 @@ def _kept(device: Device, system: System) -> Rows:
 
 
 def _others(in_use: int) -> Rows:
-    yield Deduction("in use by others", in_use, "given", "in_use")
+    yield Deduction(OTHERS, in_use, "given", "in_use")
 
 
 def _card(device: Device, system: System) -> Rows:

@@ -35,6 +35,18 @@ def _of_row(row: dict[str, Any]) -> Device:
     return Device(**{**row, "aliases": tuple(row["aliases"]), "backends": OF_VENDOR.get(row["vendor"], ())})
 
 
+def _near(text: str) -> tuple[Device, ...]:
+    """The devices that `text` may mean, without making the others; all of them where it means none."""
+    from tonnage.hardware.lookup import line, may_mean, tokens
+
+    table = data.load_json("devices.json")
+    at = {name: i for i, name in enumerate(table["columns"])}
+    where = [at[name] for name in ("vendor", "name", "series", "aliases", "memory_bytes")]
+    said = tokens(text)
+    found = tuple(_of_row(dict(zip(at, row, strict=True))) for row in table["rows"] if said and may_mean(said, line(*(row[i] for i in where))))
+    return found or catalogue()
+
+
 def search(words: str = "") -> tuple[Device, ...]:
     """The devices of the catalogue that answer to every word."""
     from tonnage.hardware.lookup import matching
@@ -57,13 +69,14 @@ def find(text: str) -> tuple[Device, ...]:
     `4090`, `2x RTX 3090`, `rtx4090 x2`, `m4 max 128`; a size `24GB`; exact free memory `cuda:23990MiB-free`;
     or fields, alone or behind a name: `RTX 4090,memory=48GB`, `name=lab card,memory=24GB,bandwidth=900,backend=cuda`.
     """
-    count, body = _counted(text.strip())
+    count, body = counted(text.strip())
     if not 1 <= count <= _MOST:
         raise QuestionError(f"device={text!r}: from 1 to {_MOST:,} of a kind")
     return (_one(body, text),) * count
 
 
-def _counted(text: str) -> tuple[int, str]:
+def counted(text: str) -> tuple[int, str]:
+    """`2x NAME` and `NAME x2` taken apart."""
     before = re.fullmatch(_BEFORE, text)
     after = None if "=" in text else re.fullmatch(_AFTER, text)
     if before and not (after and int(before[1][:6]) > _MOST):  # in `4090 x 2` the name comes first
@@ -90,7 +103,11 @@ def _named(body: str, text: str) -> Device:
 
     if not any(character.isalnum() for character in body) or re.search(r"(?i)-free$", body) or re.fullmatch(r"(?i)[0-9.]+\s*[kmgt]?i?b", body):
         raise QuestionError(f"device={text!r}: must be a name such as RTX 4090, a size such as 24GB, or free memory such as cuda:23990MiB-free")
-    found = choose(body, catalogue())
+    near = _near(body)
+    try:
+        found = choose(body, near)
+    except QuestionError:
+        found = choose(body, catalogue())  # for the nearest names of all
     if found.kind == "host":
         raise QuestionError(f"device={text!r} is host memory: say it with --ram, as in 64GB DDR5-6000 x2")
     if found.memory_bytes is None:
@@ -151,6 +168,6 @@ def describe(device: Device) -> str:
     fields = [f"name={device.name.replace(',', ';')}", *(f"{key}={value}" for key in ("vendor", "kind") if (value := getattr(device, key)))]
     fields += [f"{key}={value}B" for key in ("memory", "driver", "free") if (value := getattr(device, _FIELDS[key]))]
     if device.bandwidth:
-        fields.append(f"bandwidth={device.bandwidth / 1e9:g}")
+        fields.append(f"bandwidth={device.bandwidth / 1e9:.10g}")
     fields += [f"{key}={value:g}" for key in ("watts", "price") if (value := getattr(device, key))]
     return ",".join([*fields, *([f"backend={device.backend}"] if device.backend else [])])

@@ -15,6 +15,8 @@ _TOKEN = r"\d+gb|[a-z]\d+[a-z]?(?![a-z])|\d+[a-z](?![a-z0-9])|\d+|[a-z]+"
 _PLAIN = frozenset(re.split(" ", "nvidia geforce rtx gtx amd radeon rx intel arc apple tesla quadro instinct core ryzen ai"))
 """words that tell no device from another of its maker"""
 _MAKER = r"(?i)^(?:nvidia |geforce |amd |intel )*(?:rtx|gtx|radeon rx|radeon|apple|instinct|tesla|quadro)? *"
+_TELLING = 2
+"""letters up to which a word tells too little to name a device by it"""
 _SHOWN = 8
 
 
@@ -29,9 +31,21 @@ def _gib(device: Device) -> str:
     return str(round(device.memory_bytes / GIB)) if device.memory_bytes else ""
 
 
+def line(vendor: str, name: str, series: str, aliases: Iterable[str], memory_bytes: int | None) -> str:
+    """All that a device may be called, in one line."""
+    family = "geforce laptop mobile" if "Laptop" in name else series
+    size = f"{round(memory_bytes / GIB)} {round(memory_bytes / GIB)}gb" if memory_bytes else ""
+    return f"{vendor} {name} {' '.join(aliases)} {family} {size}".lower()
+
+
+def may_mean(said: Iterable[str], line: str) -> bool:
+    """Whether every word stands somewhere in the line: what `matching` looks at more closely."""
+    joined = _joined(line)
+    return all(word in line or word in joined for word in said)
+
+
 def _words(device: Device) -> str:
-    family = " geforce laptop mobile" if "Laptop" in device.name else f" {device.series}"
-    return f"{device.vendor} {device.name} {' '.join(device.aliases)}{family} {_gib(device)} {_gib(device)}gb".lower()
+    return line(device.vendor, device.name, device.series, device.aliases, device.memory_bytes)
 
 
 def _joined(line: str) -> str:
@@ -56,8 +70,7 @@ def matching(text: str, devices: Iterable[Device]) -> list[Device]:
     said = tokens(text)
     if not said:
         return []
-    near = [device for device in devices if all(word in (line := _words(device)) or word in _joined(line) for word in said)]
-    return [device for device in near if _known(device).issuperset(said)]
+    return [device for device in devices if may_mean(said, _words(device)) and _known(device).issuperset(said)]
 
 
 def choose(text: str, devices: Sequence[Device]) -> Device:
@@ -82,7 +95,7 @@ def choose(text: str, devices: Sequence[Device]) -> Device:
 
 def _nearest(text: str, devices: Sequence[Device]) -> tuple[str, ...]:
     """Names that share the most words with `text`, else those that look like it."""
-    said = set(tokens(text)) - _PLAIN
+    said = {word for word in tokens(text) if word not in _PLAIN and len(word) > _TELLING}
     shared = [(len(said & _known(device)), device.name) for device in devices]
     best = max((count for count, _ in shared), default=0)
     if best and len(close := [name for count, name in shared if count == best]) <= _SHOWN:

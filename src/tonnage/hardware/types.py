@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from tonnage.frozen import dataclass, field
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Device:
     """Something with memory: a card, a machine of unified memory, or a kind of host memory."""
 

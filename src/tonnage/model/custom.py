@@ -47,13 +47,12 @@ def model(text: str) -> Model:
     missing = [key for key in REQUIRED if key not in given]
     if missing:
         raise QuestionError(f"a model of bare numbers needs {', '.join(missing)}; e.g. params=8e9,layers=32,kv_heads=8,head_dim=128")
-    filled = _filled(given)
-    config = _config(filled)
-    built = from_config(config, text, "bare numbers")
-    assumed = [f"{key}={filled[key]:,}" for key in filled if key not in given]
+    numbers = filled(given)
+    built = from_config(config(numbers), text, "bare numbers")
+    assumed = [f"{key}={numbers[key]:,}" for key in numbers if key not in given]
     note = f"Assumed: {', '.join(assumed)}. The tensors are those of a plausible decoder of {built.parameters.text:,} parameters."
-    layers = tuple(_layer(i, layer, filled) for i, layer in enumerate(built.layers))
-    return replace(built, layers=layers, basis="assumed", notes=(note, *_unknown_state(filled)))
+    layers = tuple(_layer(i, layer, numbers) for i, layer in enumerate(built.layers))
+    return replace(built, layers=layers, basis="assumed", notes=(note, *_unknown_state(numbers)))
 
 
 def _numbers(text: str) -> dict[str, int]:
@@ -77,7 +76,7 @@ def _number(key: str, value: str) -> int:
     return round(number)
 
 
-def _filled(given: Mapping[str, int]) -> dict[str, int]:
+def filled(given: Mapping[str, int]) -> dict[str, int]:
     """The numbers with what is assumed for the others."""
     if given["layers"] > 512:
         raise QuestionError(f"layers={given['layers']}: llama.cpp takes 512 at most")
@@ -87,11 +86,13 @@ def _filled(given: Mapping[str, int]) -> dict[str, int]:
     # sixteen squares of the width a block: attention 4, a gated part of 4 widths 12
     width = sqrt(given.get("active", given["params"]) / given["layers"] / 16)
     hidden = given.get("hidden", max(pad(round(width), 256), 256))
-    heads = given.get("heads", max(hidden // given.get("head_dim", DEFAULTS["head_dim"]), given["kv_heads"]))
+    # as many query heads as fill the width, the same number for every key head
+    groups = max(round(hidden / given.get("head_dim", DEFAULTS["head_dim"]) / given["kv_heads"]), 1)
+    heads = given.get("heads", groups * given["kv_heads"])
     return {**kept, "hidden": hidden, "heads": heads, "full_layers": given["layers"] - given.get("sliding_layers", 0), **given}
 
 
-def _config(n: Mapping[str, int]) -> dict[str, object]:
+def config(n: Mapping[str, int]) -> dict[str, object]:
     """A config of the Qwen3 kind, whose feed-forward parts hold the parameters that are left over."""
     d, layers = n["hidden"], n["layers"]
     outside = 2 * n["vocab"] * d + layers * 2 * d * n["head_dim"] * (n["heads"] + n["kv_heads"])

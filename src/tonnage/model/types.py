@@ -219,6 +219,8 @@ class Model:
     notes: tuple[str, ...] = ()
     published: Published | None = None
     """the safetensors files that it was read from"""
+    between: "tuple[Model, Model] | None" = None
+    """where the architecture is not known: the same with the least and the most that its layers may keep"""
 
     @property
     def n_embd(self) -> int:
@@ -243,6 +245,8 @@ class Attached:
     projector: tuple[Tensor, ...] = ()
     adapters: tuple[tuple[Tensor, ...], ...] = ()
     draft: Model | None = None
+    notes: tuple[str, ...] = ()
+    """what was found out on the way to the question, one sentence each"""
 
 
 NOTHING = Attached()

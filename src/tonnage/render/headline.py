@@ -57,6 +57,23 @@ def _range(found: Mapping[str, float], show: Callable[[float], str] = numbers.ro
     return " - ".join(show(found[name]) for name in ("low", "likely", "high"))
 
 
+def against(device: DeviceAnswer) -> str:
+    """What lies on the device, of what can be used; empty for a device without a limit."""
+    if device.usable_bytes is None or device.free_bytes is None:
+        return ""
+    free = device.free_bytes
+    left = f"{numbers.gib(free)} GiB free" if free >= 0 else f"{numbers.gib(-free)} GiB short"
+    return f"{numbers.gib(device.total_bytes)} of {numbers.gib(device.usable_bytes)} GiB{' usable' if device.deductions else ''}, {left}"
+
+
+def deductions(device: DeviceAnswer) -> str:
+    """What lies between the label and what can be used; empty where nothing does."""
+    if not device.deductions or device.capacity_bytes is None:
+        return ""
+    less = ", ".join(f"{numbers.gib(row.bytes)} {row.what}" for row in device.deductions)
+    return f"{numbers.gib(device.capacity_bytes)} GiB less {less}"
+
+
 def reserved_bytes(device: DeviceAnswer) -> int:
     """What a device may be asked for later, and does not hold at the start."""
     return sum(part.bytes for part in device.parts if part.held == "reserved")

@@ -95,6 +95,7 @@ def _device(device: DeviceAnswer) -> dict[str, Any]:
         "kind": device.kind,
         "capacity_bytes": device.capacity_bytes,
         "usable_bytes": device.usable_bytes,
+        "deductions": [{name: getattr(row, name) for name in ("what", "bytes", "basis", "source")} for row in device.deductions],
         "parts": [_part(part) for part in device.parts],
         "total_bytes": device.total_bytes,
         "free_bytes": device.free_bytes,

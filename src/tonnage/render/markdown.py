@@ -6,19 +6,25 @@ from typing import Any
 from tonnage.answer import DeviceAnswer, Estimate
 from tonnage.question import Question
 from tonnage.render import Style, numbers
-from tonnage.render.headline import headline, pace, settings, totals
+from tonnage.render.headline import against, deductions, headline, pace, settings, totals
 
 
 def render(question: Question, estimate: Estimate, style: Style) -> str:
     """Headline, one table, verdict, command and notes."""
-    blocks = [f"**{headline(estimate)}**", settings(estimate), _table(estimate), totals(estimate)]
+    blocks = [f"**{headline(estimate)}**", settings(estimate), _table(estimate), _budgets(estimate), totals(estimate)]
     if estimate.verdict:
         blocks.append(f"**{estimate.verdict.word}**: {estimate.verdict.text}")
     blocks += pace(estimate)
     blocks += [f"```sh\n{command}\n```" for command in estimate.command.values()]
     if estimate.notes:
         blocks.append("\n".join(f"- {_escaped(note)}" for note in estimate.notes))
-    return "\n\n".join(blocks)
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _budgets(estimate: Estimate) -> str:
+    """A line for each device with a limit."""
+    told = ((device, "; ".join(words for words in (against(device), deductions(device)) if words)) for device in estimate.devices)
+    return "\n".join(f"- {_escaped(device.name)}: {_escaped(words)}" for device, words in told if words)
 
 
 def _table(estimate: Estimate) -> str:

@@ -25,16 +25,18 @@ def error(part: Part) -> str:
     if part.held == "reserved":
         return "at most"
     if part.error is None:
-        return "exact"
+        return "as given" if part.basis == "assumed" else "exact"
     if not part.bytes:
         return f"to {gib(part.error.high)} GiB"
     low, high = (100 * side / part.bytes for side in (part.error.low, part.error.high))
-    return f"±{percent(high)} %" if percent(-low) == percent(high) else f"-{percent(-low)} +{percent(high)} %"
+    if percent(-low) == percent(high):
+        return f"±{percent(high)} %"
+    return f"-{percent(abs(low))} +{percent(high)} %"
 
 
 def percent(share: float) -> str:
     """One place below ten percent, none above."""
-    return f"{share:.1f}" if share < 10 else f"{share:.0f}"
+    return f"{share:.1f}" if 0 < share < 10 else f"{share:.0f}"
 
 
 def tokens(count: int) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from tonnage.answer import DeviceAnswer, Estimate, Explanation, Part, Verdict
 from tonnage.question import Question
 from tonnage.render import Style, numbers
-from tonnage.render.headline import headline, pace, reserved_bytes, settings, totals
+from tonnage.render.headline import against, deductions, headline, pace, reserved_bytes, settings, totals
 from tonnage.units import GIB
 
 _COLOURS = {"fits": "32", "tight": "33", "offload": "33", "spills": "31", "pages": "31", "too big": "31"}
@@ -68,10 +68,15 @@ def _titled(estimate: Estimate) -> Iterator[tuple[str, DeviceAnswer]]:
 
 def _device(title: str, device: DeviceAnswer, style: Style) -> Iterator[str]:
     held = device.kind == "host"
+    if len(title) > _NAME + 2:
+        yield _paint(title, _BOLD, style)
+        title = ""
     head = f"{title:<{_NAME + 2}} {'GiB':>9} {'GB':>9}  {'basis':<{_BASIS}} {'error':<{_ERROR}} {'held' if held else ''}"
     yield _paint(head.rstrip(), _BOLD, style)
+    drawn = style.bars and device.usable_bytes is not None
     for part in device.parts:
-        yield f"  {_row(part, held)}"
+        glyph, colour = _BLOCKS.get(part.part, _OTHER)
+        yield (f"{_paint(glyph, colour, style)} " if drawn else "  ") + _row(part, held)
     total = device.total_bytes
     yield _paint(f"  {'total':<{_NAME}} {numbers.gib(total):>9} {numbers.gb(total):>9}", _BOLD, style) + _reserved(device)
     yield from _against(device, style)
@@ -93,11 +98,11 @@ def _against(device: DeviceAnswer, style: Style) -> Iterator[str]:
     """The device's memory, in words and as a bar."""
     if device.usable_bytes is None:
         return
-    free = device.free_bytes or 0
-    left = f"{numbers.gib(free)} GiB free" if free >= 0 else f"{numbers.gib(-free)} GiB short"
-    yield f"  {numbers.gib(device.total_bytes)} of {numbers.gib(device.usable_bytes)} GiB, {left}"
+    yield f"  {against(device)}"
     if style.bars:
         yield f"  {bar(device, style)}"
+    if device.deductions:
+        yield from wrapped(deductions(device), style, first="  ", rest="    ", paint=_DIM)
 
 
 def bar(device: DeviceAnswer, style: Style) -> str:

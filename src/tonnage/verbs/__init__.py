@@ -30,6 +30,7 @@ COLOUR = Option("colour", "colour on a terminal, always or never", ("--color", "
 HELP = Option("help", "this help", ("--help", "-h"), alone="yes")
 LIST = Option("list", "the quants that a repo of GGUF files holds: exact sizes and verdicts", ("--list",), alone="yes")
 FORMATS = Option("formats", "formats of safetensors (FP8, AWQ, MLX, ...) in place of recipes", ("--formats",), alone="yes")
+FILE = Option("file", "TOML file of your own devices", ("--file",))
 NAMES = Option("names", "names alone, one a line", ("--names",), alone="yes")
 
 
@@ -56,6 +57,8 @@ VERBS = (
         examples=(
             "tonnage estimate qwen3.5-122b-a10b --quant Q4_K_M --context 256K",
             "tonnage estimate ./model-00001-of-00003.gguf -c 32K --slots 4 --device 24GB",
+            "tonnage estimate qwen3-32b -q Q4_K_M --device 'RTX 4090' --ram '64GB DDR5-6000 x2'",
+            "tonnage estimate qwen3-32b --device this",
             "tonnage estimate unsloth/Qwen3.5-122B-A10B-GGUF:Q4_K_M -d 24GB",
             "tonnage estimate unsloth/Qwen3.5-122B-A10B-GGUF --list",
             "tonnage estimate ollama:qwen3:8b",
@@ -78,6 +81,24 @@ VERBS = (
         (ROWS, JSON, NAMES, COLOUR, HELP),
         takes_question=False,
         examples=("tonnage models qwen3.5",),
+    ),
+    Verb(
+        "devices",
+        "[WORD]",
+        "the devices that --device knows, or those that answer to WORD: memory, what of it can be used, bandwidth",
+        "tonnage.verbs.devices",
+        (ROWS, JSON, FILE, COLOUR, HELP),
+        takes_question=False,
+        examples=("tonnage devices 4090", "tonnage devices m4 max", "tonnage devices --json"),
+    ),
+    Verb(
+        "detect",
+        "",
+        "what this machine has: GPUs, what is free on them and who holds it, and host memory",
+        "tonnage.verbs.detect",
+        (ROWS, JSON, COLOUR, HELP),
+        takes_question=False,
+        examples=("tonnage detect", "tonnage detect --json"),
     ),
     Verb(
         "quants",

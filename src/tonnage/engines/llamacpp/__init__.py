@@ -10,7 +10,7 @@ from tonnage.engines.llamacpp.placement import Placement, place
 from tonnage.engines.llamacpp.settings import Settings, context_of, resolve
 from tonnage.engines.llamacpp.stored import recipe_of, stored_tensors, weights_answer
 from tonnage.engines.llamacpp.summary import caches
-from tonnage.hardware.budget import budgets_of
+from tonnage.hardware.budget import budgets_of, os_of
 from tonnage.hardware.types import Budget, Device
 from tonnage.model.types import NOTHING, Attached, Model
 from tonnage.question import Question
@@ -36,7 +36,7 @@ def answer(question: Question, model: Model, attached: Attached = NOTHING) -> Es
         devices=device_answers(lines, gpus, host_of(question, gpus), settings),
         engine=f"llama.cpp {settings.build.name}",
         command={"llama.cpp": launch(question, model, settings, recipe.full_name.replace("/", "-"), not gpus)},
-        notes=notes(question, model, tensors, settings, placement, gpus),
+        notes=(*attached.notes, *notes(question, model, tensors, settings, placement, gpus)),
         caches=caches(model, settings),
     )
 
@@ -81,5 +81,7 @@ def _resolved(question: Question, model: Model, settings: Settings, recipe: str)
         "mmap": settings.mmap,
         "margin": settings.build.fit_margin_bytes if question.margin is None else question.margin,
     }
+    if question.device:
+        filled |= {"os": os_of(question), "display": bool(question.display)}
     resolved = {**given, **filled}
     return resolved, tuple(key for key in filled if key not in given)

@@ -12,6 +12,7 @@ from tonnage.engines.llamacpp.compute.inputs import masks
 from tonnage.engines.llamacpp.extras import PROJECTOR_COMPUTE, draft_parts, snapshot_bytes
 from tonnage.engines.llamacpp.output import output_bytes
 from tonnage.engines.llamacpp.placement import HOST, Placement
+from tonnage.engines.llamacpp.runtime import BACKENDS_ASSUMED, HIGH, LIKELY, LOW, SEEN_MIB, SOURCE
 from tonnage.engines.llamacpp.settings import Settings
 from tonnage.engines.llamacpp.stored import recipe_of, stored_tensors
 from tonnage.engines.llamacpp.summary import kind
@@ -19,6 +20,7 @@ from tonnage.engines.llamacpp.weights import homes
 from tonnage.errors import QuestionError, nearest
 from tonnage.model.types import Model
 from tonnage.question import Question
+from tonnage.units import MIB
 
 Writer = Callable[[Question, Model, Settings, Placement], Explanation]
 
@@ -144,6 +146,18 @@ def _attached(title: str, formula: str, source: str) -> Writer:
     return write
 
 
+def _runtime(question: Question, model: Model, settings: Settings, placement: Placement) -> Explanation:
+    """A fitted number: what was measured, and where."""
+    seen = ", ".join(str(mib) for mib in SEEN_MIB)
+    steps = (
+        f"{len(SEEN_MIB)} GPUs of four runs: {seen} MiB",
+        f"median {LIKELY // MIB} MiB, from {LOW // MIB} to {HIGH // MIB} MiB",
+        *(("none of them ran on this backend: CUDA's figure is assumed",) if settings.backend in BACKENDS_ASSUMED else ()),
+    )
+    formula = "context of the backend + libraries + pool that grows as it computes"
+    return Explanation("Runtime", formula, steps, f"{LIKELY:,} bytes on each GPU", SOURCE)
+
+
 _KV = "sum over layers of pad(bytes(type, width) x cells x streams [+ row padding], alignment), for K and for V"
 _STATE = "sum over recurrent layers of pad(4 x elements x slots x (1 + drafted tokens), alignment)"
 WRITERS: Mapping[str, Writer] = {
@@ -161,6 +175,7 @@ WRITERS: Mapping[str, Writer] = {
     "projector_compute": _attached(
         "Projector: compute", f"{PROJECTOR_COMPUTE[0]} x its weights, at the warm-up image", "mtmd_get_memory_usage of one measured projector"
     ),
+    "runtime": _runtime,
     "lora": _attached("Adapters", "sum of the tensors of every --lora, each padded, beside the layers they change", "llama-adapter.cpp"),
 }
 """part -> who explains it"""

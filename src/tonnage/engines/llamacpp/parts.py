@@ -13,7 +13,7 @@ from tonnage.engines.llamacpp.runtime import runtime_part
 from tonnage.engines.llamacpp.settings import UNPROVEN_BACKENDS, Settings
 from tonnage.engines.llamacpp.weights import weights_by_device
 from tonnage.frozen import replace
-from tonnage.hardware.budget import SYSTEM
+from tonnage.hardware.budget import host_share
 from tonnage.hardware.ram import parse_ram
 from tonnage.hardware.types import Budget, Deduction, Device
 from tonnage.model.types import Attached, Model, Tensor
@@ -95,11 +95,8 @@ def host_of(question: Question, gpus: Sequence[Budget]) -> Budget:
             return Budget(device, None, None, None)
         taken = Deduction("in use now", ram.bytes - ram.usable_bytes, "measured")
         return Budget(device, ram.bytes, ram.usable_bytes, ram.usable_bytes, (taken,) if taken.bytes else ())
-    memory = next((gpu.device.memory_bytes for gpu in gpus if gpu.kind == "unified"), None)
-    if memory is None:
-        return Budget(device, None, None, None)
-    kept = Deduction("the system itself", min(SYSTEM, memory // 8), "assumed")
-    return Budget(device, memory, memory - kept.bytes, memory - kept.bytes, (kept,))
+    shared = next((gpu for gpu in gpus if gpu.kind == "unified"), None)
+    return Budget(device, None, None, None) if shared is None else host_share(shared)
 
 
 def _widened(part: Part) -> Part:

@@ -5,9 +5,9 @@ from tonnage.hardware.types import Budget
 from tonnage.units import MIB
 
 SEEN_MIB = (253, 254, 255, 559, 559, 560, 749, 749, 750, 752)
-"""`unaccounted` of llama.cpp's memory breakdown at exit, ten devices of four runs: three servers on three of four RTX 3080 20GB
-(github.com/TkskKurumi/llama-server-benchmarks at 2603abfebf31; the first card held a projector and is left out: nine devices),
-and one RTX PRO 6000 (ggml-org/llama.cpp issue 27953)"""
+"""MiB that no buffer accounts for, as llama.cpp's memory breakdown prints it at exit"""
+SOURCE = "llama.cpp's memory breakdown: three servers on RTX 3080 20GB (github.com/TkskKurumi/llama-server-benchmarks), an RTX PRO 6000 (issue 27953)"
+"""nine cards of the servers, of each the three without a projector; one card of the issue"""
 LIKELY = 560 * MIB
 """their median"""
 LOW, HIGH = min(SEEN_MIB) * MIB, max(SEEN_MIB) * MIB
