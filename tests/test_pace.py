@@ -9,6 +9,7 @@ from tonnage.calculators.power import per_million_tokens
 from tonnage.cli import main
 from tonnage.engines.llamacpp.work import work
 from tonnage.question import Question
+from tonnage.render import Style
 from tonnage.source import open_question
 
 LLAMA = "llama-3.1-8b-instruct"
@@ -162,6 +163,16 @@ def test_bad_questions_are_refused_in_a_line(capsys, words, text):
     assert (2, "") == (code, out)
     assert text in err
     assert 1 == err.count("\n")
+
+
+def test_bars_keep_to_the_terminal(monkeypatch, capsys):
+    """On a terminal each share of time is drawn, within its 80 columns."""
+    monkeypatch.setattr("tonnage.verbs.terminal.style_of", lambda call: Style(False, True, 80))
+    monkeypatch.setattr("tonnage.verbs.reads.style_of", lambda call: Style(False, True, 80))
+    _, out, _ = told(capsys, "reads", MOE, "-d", "2x RTX PRO 6000 Blackwell Workstation", "--ram", "16GB DDR5-6000 x2", "--cpu-moe", "-q", "Q8_0")
+
+    assert "█" in out
+    assert [] == [line for line in out.splitlines() if len(line) > 80]
 
 
 def test_the_table_has_a_line_of_each(capsys):

@@ -58,8 +58,8 @@ def significant(x: float, digits: int = 3) -> str:
     """A number with so many digits that count, never in powers of ten: `0.0352`, `9.75`, `1,230`."""
     if x == 0:
         return "0"
-    size = len(f"{abs(x):.0f}") if abs(x) >= 1 else -_zeros(abs(x))
-    return f"{x:,.{max(digits - size, 0)}f}"
+    power = int(f"{x:.{digits - 1}e}".partition("e")[2])
+    return f"{x:,.{max(digits - 1 - power, 0)}f}"
 
 
 def rough(x: float) -> str:
@@ -67,13 +67,8 @@ def rough(x: float) -> str:
     return significant(float(f"{x:.3g}"))
 
 
-def _zeros(x: float) -> int:
-    """Zeros behind the point before the first digit that counts."""
-    return -int(f"{x:.0e}".partition("e")[2]) - 1
-
-
 _SHORT = ((1.0, 1, "s"), (1e-3, 1e-3, "ms"), (1e-6, 1e-6, "µs"), (0.0, 1e-9, "ns"))
-_LONG = ((31_557_600, "years", "days"), (86400, "days", "h"), (3600, "h", "min"), (60, "min", "s"))
+_LONG = ((31_536_000, "years", "days"), (86400, "days", "h"), (3600, "h", "min"), (60, "min", "s"))
 _IN = {"days": 86400, "h": 3600, "min": 60, "s": 1}
 
 

@@ -18,7 +18,8 @@ from tonnage.verbs.estimate import pairs_of
 from tonnage.verbs.rows import Column, print_rows
 from tonnage.verbs.terminal import style_of
 
-_BAR = 22
+_BAR = 10
+_LONGEST = 20
 _SIZE = "1MB"
 LEVELS = (
     Column("level", "level"),
@@ -27,7 +28,7 @@ LEVELS = (
     Column("read_human_s", "1 ns = 1 s", numbers.seconds, right=True),
 )
 SHARES = (
-    Column("where", "where", lambda name: name if len(name) <= 26 else name[:25] + "…"),
+    Column("where", "where", lambda name: name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"),
     Column("what", "what"),
     Column("bytes", "MB", lambda nbytes: f"{nbytes / 1e6:,.1f}" if nbytes else "", right=True),
     Column("share_of_bytes", "bytes", lambda share: f"{100 * share:.0f} %" if share else "", right=True),
