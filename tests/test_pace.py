@@ -4,10 +4,14 @@ import json
 
 import pytest
 
+from tonnage.answer import Plan, Verdict
 from tonnage.api import estimate
 from tonnage.calculators.power import per_million_tokens
 from tonnage.cli import main
 from tonnage.engines.llamacpp.work import work
+from tonnage.estimation import engine_of, judged
+from tonnage.frozen import replace
+from tonnage.pace import pace_of
 from tonnage.question import Question
 from tonnage.render import Style
 from tonnage.source import open_question
@@ -70,6 +74,24 @@ def test_depth_slows():
     assert 32768 * 131072 == deep["bytes_read_per_token"] - shallow["bytes_read_per_token"]
     assert deep["decode_tokens_per_second"]["likely"] < shallow["decode_tokens_per_second"]["likely"]
     assert deep["time_to_first_token_seconds"]["likely"] > shallow["time_to_first_token_seconds"]["likely"]
+
+
+def test_the_speed_of_a_plan_is_told():
+    """Where the question itself does not fit, the speed is that of its plan's placement."""
+    question, model, _ = open_question(Question(model=MOE, quant="Q4_K_M", device=("RTX 4090",), ram="DDR5-6000 x2"))
+    planned = replace(judged(question, model), plan=Plan((), (), {"n_cpu_moe": 20}), verdict=Verdict("offload", ""))
+    as_asked = replace(question, n_cpu_moe=20)
+    told_alone = pace_of(as_asked, model, judged(as_asked, model), engine_of(question)).speed
+
+    assert told_alone == pace_of(question, model, planned, engine_of(question)).speed
+    assert "reading experts from RAM" == told_alone.bound_by
+
+
+def test_what_windows_pages_out_has_no_speed():
+    """Nobody measured how slow shared memory is."""
+    found = estimate(LLAMA, device="RTX 3060 12GB", quant="F16", gpu_layers=-2, os="windows")
+
+    assert ("spills", None) == (found.verdict.word, found.speed)
 
 
 def test_ram_that_is_short_pages():
@@ -147,6 +169,7 @@ REFUSED = [
     (("speed", LLAMA, "-d", "24GB"), "the bandwidth of 24GB is not known"),
     (("speed", LLAMA, "-q", "F16", "-d", "RTX 3060 12GB", "-ngl", "all"), "it does not run"),
     (("speed", LLAMA, "-d", "RTX 4090", "--disk", "tape"), "link='tape'"),
+    (("speed", LLAMA, "-d", "RTX 4090", "--ram", "64GB DDR5-3000 x2"), "3000 is the clock in MHz"),
     (("cost", LLAMA, "-d", "RTX 4090", "--country", "Atlantis"), "country='Atlantis'"),
     (("cost", LLAMA, "-d", "RTX 4090", "--hours", "25"), "a day has 24"),
     (("cost", LLAMA, "--backend", "cpu", "--ram", "DDR5-6000 x2"), "the power of the machine is not known"),

@@ -54,8 +54,8 @@ def with_pace(question: Question, model: Model, estimate: Estimate, package: str
 
 
 def _runs(estimate: Estimate) -> bool:
-    """Whether it runs as asked, or has a plan by which it does."""
-    return bool(estimate.plan) or estimate.verdict is None or estimate.verdict.word != "too big"
+    """Whether it runs as asked, or has a plan by which it does; how slow paging over the bus is, nobody has measured."""
+    return bool(estimate.plan) or estimate.verdict is None or estimate.verdict.word not in ("too big", "spills")
 
 
 _PLACED = ("gpu_layers", "n_cpu_moe", "cpu_moe", "override_tensor", "tensor_split")

@@ -120,6 +120,12 @@ def parse_kit(text: str) -> Kit:
     return kit
 
 
+def check_speed(generation: str, mt_s: int, text: str) -> None:
+    """QuestionError where a generation does not run at a speed, such as its clock in MHz; others than DDR3 to DDR5 may run at any."""
+    if generation in _SPEEDS:
+        _check(Kit(generation, mt_s), text)
+
+
 def _check(kit: Kit, text: str) -> None:
     if kit.generation and kit.generation not in _SPEEDS:
         raise QuestionError(f"kit={text[:60]!r}: {kit.generation} is not known; there are {', '.join(_SPEEDS)}", nearest(kit.generation, _SPEEDS, 1))

@@ -2,6 +2,7 @@
 
 import re
 
+from tonnage.calculators.ram import check_speed
 from tonnage.errors import QuestionError
 from tonnage.frozen import dataclass
 from tonnage.units import parse_bytes
@@ -58,6 +59,7 @@ def _with_kit(text: str, size: int | None, rest: str, sticks: int | None) -> Ram
         return _platform(text, size, rest.strip(), free_bytes)
     channels = _channels(rest[: kit.start()] + " " + rest[kit.end() :]) or min(sticks or DESKTOP_CHANNELS, DESKTOP_CHANNELS)
     mt_s = int(kit[3])
+    check_speed(f"{(kit[1] or '').upper()}DDR{kit[2]}", mt_s, kit[0])
     return Ram(size, free_bytes, f"{(kit[1] or '').upper()}DDR{kit[2].upper()}", mt_s, channels, mt_s * 8_000_000 * channels)
 
 

@@ -46,11 +46,16 @@ def source_of(device: Device, backend: str, name: str = "") -> Source | None:
         two_dies=device.vendor == "Apple" and "Ultra" in device.name,
         tflops=_tflops(device),
         bus=bus_of(device),
-        band=kind.band if device.vendor in _MEASURED.get(backend, ()) else _wider(kind.band),
+        band=kind.band if _is_measured(device, backend) else _wider(kind.band),
     )
 
 
 _MEASURED = {"cuda": ("NVIDIA",), "rocm": ("AMD",), "metal": ("Apple",), "vulkan": ("AMD",)}
+
+
+def _is_measured(device: Device, backend: str) -> bool:
+    """Whether machines of its kind are among the rows; of data-centre cards there are old builds alone."""
+    return device.vendor in _MEASURED.get(backend, ()) and device.compute_capability not in HBM and not device.arch.startswith("cdna")
 
 
 def _wider(band: Band) -> Band:
