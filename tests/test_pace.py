@@ -169,6 +169,7 @@ REFUSED = [
     (("speed", LLAMA, "-d", "24GB"), "the bandwidth of 24GB is not known"),
     (("speed", LLAMA, "-q", "F16", "-d", "RTX 3060 12GB", "-ngl", "all"), "it does not run"),
     (("speed", LLAMA, "-d", "RTX 4090", "--disk", "tape"), "link='tape'"),
+    (("speed", LLAMA, "-d", "RTX 4090", "-c", "8K", "--depth", "16K"), "a request holds 8,192 tokens"),
     (("speed", LLAMA, "-d", "RTX 4090", "--ram", "64GB DDR5-3000 x2"), "3000 is the clock in MHz"),
     (("cost", LLAMA, "-d", "RTX 4090", "--country", "Atlantis"), "country='Atlantis'"),
     (("cost", LLAMA, "-d", "RTX 4090", "--hours", "25"), "a day has 24"),

@@ -33,6 +33,9 @@ def pace_of(question: Question, model: Model, estimate: Estimate, package: str) 
     if not _runs(estimate):
         told = estimate.verdict.text if estimate.verdict else ""
         raise QuestionError(f"it does not run: {told}; see --n-cpu-moe, --gpu-layers")
+    context = int(estimate.question["context"])
+    if (question.depth or 0) > context:
+        raise QuestionError(f"depth={question.depth}: a request holds {context:,} tokens; raise --context")
     devices = devices_of(question, estimate)
     ram = _ram(question)
     missing = 0.0 if estimate.plan else missing_of(estimate)

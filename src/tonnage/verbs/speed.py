@@ -36,7 +36,11 @@ COLUMNS = (
 )
 
 
-_BANDS = {EXPERTS_BAND: "experts on eight machines lie", UNPROVEN: "no runs of its kind with today's builds are known; it may lie", DISK_BAND: "to be taken"}
+_BANDS = {
+    EXPERTS_BAND: "experts on eight machines lie",
+    UNPROVEN: "no runs of its kind with today's builds are known; it may lie",
+    DISK_BAND: "to be taken",
+}
 """what stands behind a band, where it is not of one group's measured runs"""
 
 
