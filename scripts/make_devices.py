@@ -23,8 +23,9 @@ GIB, MIB = 1024**3, 1024**2
 KINDS = {"soc": "unified", "igpu": "unified", "cpu-memory": "host"}
 TFLOPS = ("fp32", "fp16", "fp16_fast", "fp8", "fp4")
 COLUMNS = (
-    "name", "vendor", "kind", "series", "memory_bytes", "driver_bytes", "cuda_bytes", "ecc", "bandwidth", "tflops", "watts", "pcie_gen", "pcie_lanes",
-    "link", "link_bandwidth", "compute_capability", "arch", "cores", "year", "usual", "confidence", "source", "aliases", "note", "channels", "mt_s",
+    "name", "vendor", "kind", "series", "memory_bytes", "driver_bytes", "driver_basis", "cuda_bytes", "ecc", "bandwidth", "tflops", "watts",
+    "pcie_gen", "pcie_lanes", "link", "link_bandwidth",
+    "compute_capability", "arch", "cores", "year", "usual", "confidence", "source", "aliases", "note", "channels", "mt_s",
 )  # fmt: skip
 
 
@@ -70,6 +71,7 @@ def _device(row: dict[str, str], name: str, memory: int | None) -> dict[str, Any
         "series": row["series"],
         "memory_bytes": max(memory, driver or 0) if memory else None,
         "driver_bytes": driver,
+        "driver_basis": {"seen": "measured"}.get(row["driver_basis"], row["driver_basis"]),
         "cuda_bytes": whole("cuda_mib", MIB),
         "ecc": bool(row["ecc"]),
         "bandwidth": whole("bandwidth_gb_s", 1e9),
@@ -85,7 +87,7 @@ def _device(row: dict[str, str], name: str, memory: int | None) -> dict[str, Any
         "year": whole("year"),
         "usual": int(row["usual"] or 0),
         "confidence": row["confidence"],
-        "source": source + (f" ({row['driver_basis']})" if row["driver_basis"] == "recalled" else ""),
+        "source": source,
         "aliases": [alias for alias in row["aliases"].split(";") if alias],
         "note": row["note"],
         "channels": whole("channels"),

@@ -46,6 +46,7 @@ NOTES = [
     ("a container without devices", machines.CONTAINER, "a container needs --gpus all"),
     ("a container's memory", machines.CONTAINER, "limited by a container"),
     ("MIG", machines.MIG, "MIG is on"),
+    ("Windows", machines.NVML._replace(system="windows"), "WDDM"),
     ("no GPU", machines.probe(files=machines.LINUX), "No GPU was found"),
     ("no memory told", machines.probe(), "Host memory cannot be told"),
     ("unlike cards", machines.SMI, "fastest first"),

@@ -1,11 +1,15 @@
 """Which devices a description names."""
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tonnage import data
 from tonnage.errors import QuestionError
 from tonnage.hardware.devices import catalogue, describe, find, find_all, search
 from tonnage.units import GIB, MIB
@@ -145,6 +149,15 @@ def test_every_row_says_where_it_is_from():
     """No row without a source, a confidence, a bandwidth and a year."""
     assert [] == [device.name for device in catalogue() if not (device.source and device.confidence in ("high", "medium", "low"))]
     assert [] == [device.name for device in catalogue() if not (device.bandwidth and device.year and device.kind in ("gpu", "unified", "host"))]
+
+
+def test_the_packaged_table_is_not_stale():
+    """scripts/make_devices.py writes it from scripts/devices.csv, and checks each row."""
+    scripts = Path(__file__).parents[2] / "scripts"
+    if not scripts.exists():
+        pytest.skip("the scripts are not beside the tests")
+    done = subprocess.run([sys.executable, "-c", "import make_devices as m; print(m.text(), end='')"], cwd=scripts, capture_output=True, check=True)
+    assert data.read("devices.json") == done.stdout
 
 
 def test_no_name_stands_twice():

@@ -134,7 +134,7 @@ def _card(device: Device, system: System) -> Rows:
     ecc = memory // ECC_SHARE if device.ecc else 0
     driver = device.driver_bytes or memory - ecc
     yield Deduction("inline ECC, 1/16", ecc, "measured", "T4, A10, A40, L4, L40S: nvidia-smi in public logs")
-    yield Deduction("below the label", memory - ecc - driver, "recalled" if "(recalled)" in device.source else "measured", device.source)
+    yield Deduction("below the label", memory - ecc - driver, device.driver_basis or "given", device.source)
     if system.os == "windows" and device.is_known:
         yield Deduction("Windows and its desktop", round(driver * WDDM_SHARE), "fitted", "5.3 % of an RTX 4090, 6.1 % of an RTX 5060 Ti in logs")
         return

@@ -24,6 +24,8 @@ def gpus(probe: Probe, ram: tuple[int | None, int | None], notes: list[str]) -> 
     found = _by_nvml(probe, ram, notes)
     if found is None:
         found = _by_smi(probe, ram, notes)
+    if found and probe.system == "windows":
+        notes.append("Windows gives a program less than the driver calls free (WDDM): keep a margin of 1 GiB or more.")
     return _visible(probe, found, notes)
 
 

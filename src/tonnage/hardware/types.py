@@ -19,6 +19,8 @@ class Device:
     """as the label counts it; None where it is not known"""
     driver_bytes: int | None = None
     """the total that the driver reports (nvidia-smi and its like)"""
+    driver_basis: str = ""
+    """measured (in a public log) or recalled; empty where there is no such total"""
     cuda_bytes: int | None = None
     """the total that a CUDA program saw on this very device"""
     free_bytes: int | None = None
