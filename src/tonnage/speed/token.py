@@ -43,8 +43,8 @@ def shares(work: Work, sources: Mapping[int, Source], paging: Paging | None = No
     for place in work.places:
         yield from _of_place(place, sources[place.device], work.has_experts)
         if paging and paging.missing and place.device < 0:
-            nbytes = round(paging.missing * (place.dense + place.experts))
-            yield Share(DISK, "missing weights", nbytes, nbytes / (paging.rate * RANDOM), nbytes / paging.rate, DISK_BAND)
+            read = paging.missing * (place.dense + place.experts)
+            yield Share(DISK, "missing weights", round(read), read / (paging.rate * RANDOM), read / paging.rate, DISK_BAND)
 
 
 def _of_place(place: Place, source: Source, moe: bool) -> Iterator[Share]:
