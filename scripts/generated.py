@@ -1,7 +1,7 @@
 """Blocks of a page that are written by a program: what stands between their two markers."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 
 def fill(page: str, blocks: Mapping[str, str]) -> str:
@@ -26,3 +26,10 @@ def _fill(page: str, name: str, text: str) -> str:
 def fenced(text: str, language: str = "text") -> str:
     """`text` as a block of code."""
     return f"```{language}\n{text.rstrip()}\n```"
+
+
+def table(head: str, rows: Iterable[Iterable[object]], right: str = "") -> str:
+    """A table; `right` names the columns that are set to the right."""
+    names = [name.strip() for name in head.split("|")]
+    rule = ["---:" if name in right.split("|") else "---" for name in names]
+    return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in (names, rule, *rows))

@@ -10,8 +10,9 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
+import make_speed_accuracy  # noqa: E402
 import published_sizes as published  # noqa: E402
-from generated import fill  # noqa: E402
+from generated import fill, table  # noqa: E402
 from published_sizes import Published  # noqa: E402
 from tonnage.api import estimate  # noqa: E402
 from tonnage.model import catalogue, tokenizers  # noqa: E402
@@ -26,13 +27,6 @@ Cells = Iterable[object]
 def text() -> str:
     """The page."""
     return fill(TARGET.read_text(encoding="utf-8"), {name: write() for name, write in BLOCKS.items()})
-
-
-def table(head: str, rows: Iterable[Cells], right: str = "") -> str:
-    """A table; `right` names the columns that are set to the right."""
-    names = [name.strip() for name in head.split("|")]
-    rule = ["---:" if name in right.split("|") else "---" for name in names]
-    return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in (names, rule, *rows))
 
 
 # --- what llama.cpp reported ----------------------------------------------------------------------
@@ -184,6 +178,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "parameters": parameters,
     "models": models,
     "reference": reference,
+    **make_speed_accuracy.BLOCKS,
 }
 """block of the page -> what writes it"""
 

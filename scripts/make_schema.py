@@ -51,10 +51,16 @@ def _one(key: Key) -> dict[str, Any]:
         "count": [whole, {"type": "string", "pattern": _COUNT}],
         "tokens": [whole, {"type": "string", "pattern": _TOKENS}],
         "size": [whole, {"type": "string", "pattern": _SIZE}],
-        "number": [{"type": "number", "minimum": 0, "maximum": MAX_INTEGER}, {"type": "string", "pattern": _NUMBER}],
+        "number": [{"type": "number", "minimum": 0, "maximum": MAX_INTEGER}, {"type": "string", "pattern": _number(key)}],
     }
     found = forms[key.kind.removesuffix("s") if key.is_list else key.kind] + words
     return found[0] if len(found) == 1 else {"anyOf": found}
+
+
+def _number(key: Key) -> str:
+    """The pattern of a number, with the unit that may follow it in any case."""
+    unit = "".join(f"[{letter.lower()}{letter.upper()}]" if letter.isalpha() else letter for letter in key.unit)
+    return _NUMBER[:-1] + rf"({unit})?\s*$" if unit else _NUMBER
 
 
 def text() -> str:

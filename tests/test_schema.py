@@ -69,6 +69,8 @@ def test_every_key_is_described():
 ASKED_OF = [
     [],
     ["-d", "24GB", "--ram", "64GB"],
+    ["-d", "RTX 4090", "--ram", "DDR5-6000 x2", "-ncmoe", "99", "--token-price", "0.5"],
+    ["-d", "M4 Max 128", "--rent", "0.79/h", "--depth", "8K"],
     ["-d", "2x 8GB", "-c", "native", "-np", "3"],
     ["--backend", "cpu"],
     ["--backend", "metal", "-d", "64GB"],

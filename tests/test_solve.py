@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import llama_cases
 from tonnage.errors import NoFitError, QuestionError, UnsupportedError
-from tonnage.estimation import estimate
+from tonnage.estimation import judged
 from tonnage.model import catalogue
 from tonnage.question import from_dict
 from tonnage.solve import best_quant, largest, max_context, max_users
@@ -26,7 +26,7 @@ CASES = [
 
 def word(model: str, **given: Any) -> str:
     """The verdict of a question."""
-    verdict = estimate(from_dict({"model": model, **given}), llama_cases.model(model)).verdict
+    verdict = judged(from_dict({"model": model, **given}), llama_cases.model(model)).verdict
     assert verdict is not None
     return verdict.word
 
@@ -59,7 +59,7 @@ def test_the_best_quant_fits_and_the_next_does_not(device: str) -> None:
     model = catalogue.model("qwen3-14b")
     asked = {"model": "qwen3-14b", "context": 16_384, "device": [device]}
     found = best_quant(from_dict(asked), model)
-    others = [estimate(from_dict({**asked, "quant": quant}), model) for quant in ("Q8_0", "Q6_K", "Q4_K_M", "Q2_K")]
+    others = [judged(from_dict({**asked, "quant": quant}), model) for quant in ("Q8_0", "Q6_K", "Q4_K_M", "Q2_K")]
     larger = [a for a in others if a.weights.tensor_bytes > found.answer.weights.tensor_bytes]
 
     assert found.answer.verdict is not None

@@ -4,7 +4,7 @@ import pytest
 
 import llama_cases
 from tonnage.errors import NoFitError
-from tonnage.estimation import estimate
+from tonnage.estimation import judged
 from tonnage.hardware.devices import catalogue, describe, find_all
 from tonnage.hardware.types import Device
 from tonnage.model import catalogue as models
@@ -33,7 +33,7 @@ def surveyed(name: str, model: Model) -> tuple[Row, ...]:
 def test_verdicts_are_those_of_an_estimate(name: str) -> None:
     """Sharing estimates among devices changes nothing."""
     model = llama_cases.model(name)
-    expected = [verdict.word if (verdict := estimate(asked(name, device), model).verdict) else "" for device in DEVICES]
+    expected = [verdict.word if (verdict := judged(asked(name, device), model).verdict) else "" for device in DEVICES]
 
     assert expected == [row.verdict for row in surveyed(name, model)]
 
@@ -63,7 +63,7 @@ def test_remedies_fit() -> None:
         option, value = row.remedy.split()
         key = {"-c": "context", "-q": "quant"}[option]
         changed = from_dict({"model": "qwen3-32b", "quant": "Q4_K_M", "context": 40_960, "device": [describe(row.device)], key: value})
-        verdict = estimate(changed, model).verdict
+        verdict = judged(changed, model).verdict
         assert verdict is not None
         assert verdict.word in ("fits", "tight")
 

@@ -90,8 +90,19 @@ def call_of(verb: Verb, words: Sequence[str], out: TextIO, errors: TextIO) -> Ca
     face = {spelling: (option.name, option.alone) for option in verb.options for spelling in option.spellings}
     names = {option.name for option in verb.options} - set(KEYS)
     pairs, rest = scan(words, {**OPTIONS, **face} if verb.takes_question else face)
-    mine = {name: _checked(verb, name, value) for name, value in pairs if name in names}
+    mine = _face(verb, [(name, value) for name, value in pairs if name in names])
     return Call(verb, tuple(rest), tuple(pair for pair in pairs if pair[0] not in names), mine, out, errors)
+
+
+def _face(verb: Verb, pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    """Options of the face by name; one that may be given several times has all its values."""
+    mine: dict[str, object] = {}
+    many = {option.name for option in verb.options if option.many}
+    for name, value in pairs:
+        checked = _checked(verb, name, value)
+        before = mine.get(name, ())
+        mine[name] = (*before, checked) if name in many and isinstance(before, tuple) else checked
+    return mine
 
 
 def _checked(verb: Verb, name: str, value: object) -> object:

@@ -30,7 +30,17 @@ PLANNERS = {"tonnage.engines.llamacpp": "tonnage.engines.llamacpp.plan.offer"}
 
 
 def estimate(question: Question, model: Model, attached: Attached = NOTHING) -> Estimate:
-    """What the model takes under the question's settings, device by device, whether it fits, and what would if it does not."""
+    """What the model takes under the question's settings, device by device, whether it fits, what would if it does not, speed and cost."""
+    found = planned(question, model, attached)
+    if not question.device and not question.ram:
+        return found
+    from tonnage.pace import with_pace  # an answer without a device has no speed, and does not wait for it
+
+    return with_pace(question, model, found, engine_of(question))
+
+
+def planned(question: Question, model: Model, attached: Attached = NOTHING) -> Estimate:
+    """The same without speed and cost: for those who ask about memory alone."""
     found = judged(question, model, attached)
     package = engine_of(question)
     short = [device for device in found.devices if device.kind != "host" and (device.free_bytes or 0) < 0]
@@ -44,7 +54,7 @@ def judged(question: Question, model: Model, attached: Attached = NOTHING) -> Es
     """The same without a search for what else would fit: for those who ask about many devices."""
     found: Estimate = import_module(engine_of(question)).answer(question, model, attached)
     if model.between is not None:
-        found = _between(found, *(estimate(question, bound, attached) for bound in model.between))
+        found = _between(found, *(judged(question, bound, attached) for bound in model.between))
     if found.verdict is not None:
         return found
     return replace(found, verdict=judge(found.devices, int(found.question.get("margin") or 0), str(found.question.get("os"))))

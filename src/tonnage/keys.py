@@ -39,6 +39,8 @@ class Key(NamedTuple):
     """what joins the values of a `text` that may be repeated"""
     metavar: str = ""
     """what help shows for the value"""
+    unit: str = ""
+    """what may be written behind a `number`"""
 
     @property
     def option(self) -> str:
@@ -102,7 +104,8 @@ GROUPS = (
             "no limit, one GPU", "d", metavar="DEVICE"),
         Key("device_file", "text", "TOML file of your own devices", "$TONNAGE_DEVICES, else devices.toml among your settings", metavar="FILE"),
         Key("in_use", "sizes", "memory already taken on each device", "0; for `this` what is measured", metavar="SIZE"),
-        Key("ram", "text", "host memory: 64GB, or with its kit 96GB DDR5-6000 x2", "unlimited; for `this` what is measured", metavar="SIZE"),
+        Key("ram", "text", "host memory: 64GB, with its kit 96GB DDR5-6000 x2, or the kit alone",
+            "unlimited; for `this` what is measured", metavar="SIZE"),
         Key("margin", "size", "memory to leave free on each device", "the engine's own; llama.cpp 1GiB", metavar="SIZE"),
         Key("os", "choice", "operating system, for what a device can spare; macos15 is macOS 13 to 15", "macos for Apple's, else linux",
             choices=("linux", "windows", "macos", "macos15")),
@@ -166,11 +169,22 @@ GROUPS = (
         Key("shard", "choice", "how states are shared out", "none", choices=("none", "zero1", "zero2", "zero3", "fsdp")),
         Key("train_dtype", "text", "type of the weights in training", "bf16", metavar="TYPE"),
     )),
+    Group("speed", (
+        Key("prompt", "tokens", "tokens of a prompt, for the time to the first token", "512", minimum=1, metavar="TOKENS"),
+        Key("acceptance", "number", "share of drafted tokens that is accepted, for speculative decoding", "0.5 to 0.9, likely 0.7"),
+        Key("disk", "text", "where the file is read from: a link such as NVMe Gen4, or a rate such as 500MB/s", "NVMe PCIe 4.0 x4", metavar="LINK"),
+        Key("internet", "text", "what the file is downloaded over: a link or a rate", "Cable/fibre 100 Mb/s", metavar="LINK"),
+    )),
     Group("cost", (
-        Key("price", "number", "price of a kilowatt-hour", "the country's"),
-        Key("hours", "number", "hours of use per day", "by country rows"),
-        Key("rent", "number", "price of an hour of the machine", "none"),
-        Key("country", "text", "whose prices", "none", metavar="CODE"),
+        Key("price", "number", "price of a kilowatt-hour", "the country's", unit="/kWh", metavar="PRICE"),
+        Key("hours", "number", "hours of use per day", "8"),
+        Key("rent", "number", "price of an hour of the machine, in place of electricity", "none", unit="/h", metavar="PRICE"),
+        Key("country", "text", "whose price of electricity, by name or code", "world average", metavar="COUNTRY"),
+        Key("token_price", "number", "price of a million tokens elsewhere, for the break-even", "none", metavar="PRICE"),
+        Key("power_limit", "number", "watts that each device may draw", "the device's rating", unit="W", metavar="WATTS"),
+        Key("host_watts", "number", "watts of the rest of the machine under load", "60 beside cards", unit="W", metavar="WATTS"),
+        Key("idle_watts", "number", "watts of the machine outside of its hours", "0", unit="W", metavar="WATTS"),
+        Key("psu", "number", "efficiency of the power supply", "0.9"),
     )),
 )  # fmt: skip
 

@@ -84,10 +84,19 @@ class Question:
     checkpointing: bool | None = None
     shard: str | None = None
     train_dtype: str | None = None
+    prompt: int | None = None
+    acceptance: float | None = None
+    disk: str | None = None
+    internet: str | None = None
     price: float | None = None
     hours: float | None = None
     rent: float | None = None
     country: str | None = None
+    token_price: float | None = None
+    power_limit: float | None = None
+    host_watts: float | None = None
+    idle_watts: float | None = None
+    psu: float | None = None
 
 
 # --- reading ------------------------------------------------------------------------------------

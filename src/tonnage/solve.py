@@ -1,4 +1,4 @@
-"""The question turned round: what is the most that fits. Searches over `estimate`; pure.
+"""The question turned round: what is the most that fits. Searches over estimates; pure.
 
 Memory grows with context and users, so the last value that fits is found between one that does and one that does not;
 the value that is answered and the one behind it are estimated in full.
@@ -9,7 +9,7 @@ from typing import Any
 
 from tonnage.answer import Estimate
 from tonnage.errors import NoFitError, QuestionError, UnsupportedError
-from tonnage.estimation import estimate
+from tonnage.estimation import judged
 from tonnage.frozen import dataclass, replace
 from tonnage.model.types import NOTHING, Attached, Model
 from tonnage.question import Question
@@ -80,7 +80,7 @@ class _Asked:
         """The estimate with the key at `value`."""
         if value not in self.made:
             changed: dict[str, Any] = {self.key: value}
-            self.made[value] = estimate(replace(self.question, **changed), self.model, self.attached)
+            self.made[value] = judged(replace(self.question, **changed), self.model, self.attached)
         return self.made[value]
 
     def spare(self, n: int) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 from tonnage.answer import Estimate
 from tonnage.errors import UnsupportedError
-from tonnage.estimation import estimate
+from tonnage.estimation import judged
 from tonnage.frozen import dataclass, replace
 from tonnage.hardware.devices import describe
 from tonnage.hardware.types import Device
@@ -82,7 +82,7 @@ class _Survey:
         return self.answers[key]
 
     def ask(self, **changed: Any) -> Estimate:
-        return estimate(replace(self.question, **changed), self.model, self.attached)
+        return judged(replace(self.question, **changed), self.model, self.attached)
 
     # --- what would fit -------------------------------------------------------------------------
 

@@ -57,7 +57,8 @@ def allowed(key: Key) -> str:
     if key.kind == "count":
         least = f" of at least {max(key.minimum, 0)}" if key.minimum else ""
         return f"must be a whole number{least}{words}"
-    return _ALLOWED[key.kind] + words
+    example = f", such as 0.30{key.unit}" if key.unit.startswith("/") else f", such as 350{key.unit}" if key.unit else ""
+    return _ALLOWED[key.kind] + example + words
 
 
 _ALLOWED = {
@@ -120,10 +121,16 @@ def _integer(key: Key, value: Any, read: Callable[[str], int | None]) -> int:
     return number
 
 
+def _without(text: str, unit: str) -> str:
+    """`text` without the unit that may be written behind it, whatever its case."""
+    return text[: -len(unit)].rstrip() if unit and text.lower().endswith(unit.lower()) else text
+
+
 def _number(key: Key, value: Any) -> float:
     number = value
     if isinstance(value, str):
-        number = float(value) if len(value) <= _MAX_NUMBER_TEXT and re.fullmatch(_NUMBER, value.strip()) else None
+        written = _without(value.strip(), key.unit)
+        number = float(written) if len(value) <= _MAX_NUMBER_TEXT and re.fullmatch(_NUMBER, written) else None
     if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= MAX_INTEGER or not math.isfinite(number):
         raise fail(key, value)
     return float(number)

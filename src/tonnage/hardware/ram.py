@@ -2,6 +2,7 @@
 
 import re
 
+from tonnage.calculators.ram import check_speed
 from tonnage.errors import QuestionError
 from tonnage.frozen import dataclass
 from tonnage.units import parse_bytes
@@ -18,7 +19,8 @@ DESKTOP_CHANNELS = 2
 class Ram:
     """Host memory; what the description leaves out is None."""
 
-    bytes: int
+    bytes: int | None
+    """None where a kit alone was told: no limit"""
     free_bytes: int | None = None
     kind: str = ""
     mt_s: int | None = None
@@ -27,13 +29,17 @@ class Ram:
     """peak bytes per second: MT/s x 8 bytes x channels"""
 
     @property
-    def usable_bytes(self) -> int:
+    def usable_bytes(self) -> int | None:
         """What is free, where that was measured; else all of it."""
+        if self.bytes is None:
+            return self.free_bytes
         return self.bytes if self.free_bytes is None else min(self.free_bytes, self.bytes)
 
 
 def parse_ram(text: str) -> Ram:
-    """Host memory from its size and, where told, its kit; `-free` marks what is free now, as in `64GB 51000MiB-free`."""
+    """Host memory from its size and, where told, its kit, or from a kit alone; `-free` marks what is free now, as in `64GB 51000MiB-free`."""
+    if re.match(_KIT, text.strip(), re.IGNORECASE):
+        return _with_kit(text, None, text.strip(), None)
     sticks = re.match(_STICKS, text.strip(), re.IGNORECASE)
     size = parse_bytes(sticks[2] if sticks else text.split()[0], memory=True) if text.strip() else None
     size = size * int(sticks[1]) if sticks and size else size
@@ -43,7 +49,7 @@ def parse_ram(text: str) -> Ram:
     return _with_kit(text, size, rest, int(sticks[1]) if sticks else None)
 
 
-def _with_kit(text: str, size: int, rest: str, sticks: int | None) -> Ram:
+def _with_kit(text: str, size: int | None, rest: str, sticks: int | None) -> Ram:
     free = re.search(r"(\S+)-free\b", rest)
     free_bytes = parse_bytes(free[1]) if free else None
     if free:
@@ -53,6 +59,7 @@ def _with_kit(text: str, size: int, rest: str, sticks: int | None) -> Ram:
         return _platform(text, size, rest.strip(), free_bytes)
     channels = _channels(rest[: kit.start()] + " " + rest[kit.end() :]) or min(sticks or DESKTOP_CHANNELS, DESKTOP_CHANNELS)
     mt_s = int(kit[3])
+    check_speed(f"{(kit[1] or '').upper()}DDR{kit[2]}", mt_s, kit[0])
     return Ram(size, free_bytes, f"{(kit[1] or '').upper()}DDR{kit[2].upper()}", mt_s, channels, mt_s * 8_000_000 * channels)
 
 
@@ -63,7 +70,7 @@ def _channels(text: str) -> int | None:
     return next((count for word, count in _WORDS.items() if word in text.lower()), None)
 
 
-def _platform(text: str, size: int, rest: str, free_bytes: int | None) -> Ram:
+def _platform(text: str, size: int | None, rest: str, free_bytes: int | None) -> Ram:
     """A memory system of the catalogue, such as `EPYC 9005`."""
     if not rest:
         return Ram(size, free_bytes)

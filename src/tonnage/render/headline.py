@@ -1,5 +1,7 @@
 """The sentences that every readable form of an answer begins and ends with."""
 
+from collections.abc import Callable, Iterator, Mapping
+
 from tonnage.answer import DeviceAnswer, Estimate
 from tonnage.render import numbers
 
@@ -36,6 +38,23 @@ def totals(estimate: Estimate) -> str:
     if estimate.gpu_bytes and estimate.host_bytes:
         text += f": GPU {numbers.gib(estimate.gpu_bytes)} GiB, host {numbers.gib(estimate.host_bytes - later)} GiB"
     return f"{text}; up to {numbers.gib(later)} GiB more of host memory as it serves" if later else text
+
+
+def pace(estimate: Estimate) -> Iterator[str]:
+    """Speed and cost in a line each, low, likely, high."""
+    speed, cost = estimate.speed, estimate.cost
+    if speed:
+        prompt = speed["prefill_tokens_per_second"]
+        text = f"speed: {_range(speed['decode_tokens_per_second'])} tokens/s" + (f", prompt {_range(prompt)}" if prompt else "")
+        yield f"{text}; bound by {speed['bound_by']}"
+    if cost:
+        currency = f" {cost['currency']}".rstrip()
+        text = f"cost: {_range(cost['per_million_output_tokens'], numbers.money)}{currency} per million tokens"
+        yield f"{text}, {numbers.money(cost['per_day'])} a day, {numbers.money(cost['per_month'])} a month ({cost['basis']})"
+
+
+def _range(found: Mapping[str, float], show: Callable[[float], str] = numbers.rough) -> str:
+    return " - ".join(show(found[name]) for name in ("low", "likely", "high"))
 
 
 def against(device: DeviceAnswer) -> str:

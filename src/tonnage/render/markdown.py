@@ -6,7 +6,7 @@ from typing import Any
 from tonnage.answer import DeviceAnswer, Estimate
 from tonnage.question import Question
 from tonnage.render import Style, numbers
-from tonnage.render.headline import against, deductions, headline, settings, totals
+from tonnage.render.headline import against, deductions, headline, pace, settings, totals
 
 
 def render(question: Question, estimate: Estimate, style: Style) -> str:
@@ -16,6 +16,7 @@ def render(question: Question, estimate: Estimate, style: Style) -> str:
         blocks.append(f"**{estimate.verdict.word}**: {estimate.verdict.text}")
         if estimate.verdict.would_fit_with:
             blocks.append(f"Would fit with {_escaped(', or '.join(estimate.verdict.would_fit_with))}")
+    blocks += pace(estimate)
     blocks += [f"```sh\n{command}\n```" for command in estimate.command.values()]
     if estimate.notes:
         blocks.append("\n".join(f"- {_escaped(note)}" for note in estimate.notes))

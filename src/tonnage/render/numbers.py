@@ -52,3 +52,40 @@ def parameters(count: int) -> str:
 def part_name(part: str) -> str:
     """A part as people write it."""
     return {"kv": "KV cache"}.get(part, part.replace("_", " "))
+
+
+def significant(x: float, digits: int = 3) -> str:
+    """A number with so many digits that count, never in powers of ten: `0.0352`, `9.75`, `1,230`."""
+    if x == 0:
+        return "0"
+    power = int(f"{x:.{digits - 1}e}".partition("e")[2])
+    return f"{x:,.{max(digits - 1 - power, 0)}f}"
+
+
+def rough(x: float) -> str:
+    """A number that is known roughly, in three digits: `9.75`, `154`, `12,000`."""
+    return significant(float(f"{x:.3g}"))
+
+
+_SHORT = ((1.0, 1, "s"), (1e-3, 1e-3, "ms"), (1e-6, 1e-6, "µs"), (0.0, 1e-9, "ns"))
+_LONG = ((31_536_000, "years", "days"), (86400, "days", "h"), (3600, "h", "min"), (60, "min", "s"))
+_IN = {"days": 86400, "h": 3600, "min": 60, "s": 1}
+
+
+def seconds(x: float) -> str:
+    """A time in the units that suit it: `16.7 ns`, `2.86 s`, `1 min 49 s`, `3 days 2 h`."""
+    for least, unit, rest in _LONG:
+        if round(x) >= max(least, 100 if unit == "min" else least):
+            whole = round(x / _IN[rest]) * _IN[rest]
+            more = round(whole % least / _IN[rest])
+            return _counted(whole // int(least), unit) + (f" {_counted(more, rest)}" if more else "")
+    return next(f"{significant(x / unit)} {name}" for least, unit, name in _SHORT if x >= least)
+
+
+def _counted(n: int, unit: str) -> str:
+    return f"{n:,} {unit[:-1] if n == 1 and len(unit) > 3 else unit}"
+
+
+def money(x: float) -> str:
+    """An amount in its currency's unit: two places, more where it is less than one."""
+    return f"{x:,.2f}" if x >= 1 or x == 0 else significant(x, 2) if x < 0.1 else f"{x:.2f}"

@@ -16,6 +16,10 @@ class Option(NamedTuple):
     """all that it may be"""
     alone: str | None = None
     """the value it stands for without one; None where a value follows"""
+    metavar: str = ""
+    """what help shows for the value"""
+    many: bool = False
+    """whether it may be given several times"""
 
 
 FORMAT = Option("format", "form of the answer", ("--format", "-f"), ("table", "json", "csv", "md", "url"))
@@ -163,6 +167,107 @@ VERBS = (
         examples=("tonnage best-quant qwen3-32b -c 32K -d 24GB",),
     ),
     Verb(
+        "speed",
+        "MODEL --device DEVICE [options]",
+        "tokens per second at several depths, with a band and what limits them",
+        "tonnage.verbs.speed",
+        (ROWS, JSON, COLOUR, HELP),
+        examples=(
+            'tonnage speed qwen3.5-122b-a10b -q Q4_K_M -d "2x RTX 3090" --ram "96GB DDR5-6000 x2" --n-cpu-moe 36',
+            "tonnage speed qwen3.6-27b -q Q4_K_M -d 'RTX 3090' --depth 32K --prompt 4K",
+        ),
+    ),
+    Verb(
+        "cost",
+        "MODEL --device DEVICE [options]",
+        "what a million tokens, a day and a month cost, by electricity or rent",
+        "tonnage.verbs.cost",
+        (ROWS, JSON, COLOUR, HELP),
+        examples=(
+            'tonnage cost qwen3-32b -q Q4_K_M -d "RTX 4090" --price 0.30/kWh --hours 8',
+            "tonnage cost qwen3-32b -q Q4_K_M -d 'RTX 4090' --rent 0.79/h --token-price 0.60",
+        ),
+    ),
+    Verb(
+        "reads",
+        "[MODEL] [options]",
+        "where each token's bytes come from, to scale; without a model, how far each level of memory is away",
+        "tonnage.verbs.reads",
+        (
+            Option("size", "without a model: bytes that are read from each level; 1MB if not given", ("--size",), metavar="SIZE"),
+            ROWS,
+            JSON,
+            COLOUR,
+            HELP,
+        ),
+        examples=(
+            'tonnage reads qwen3.5-122b-a10b -q Q4_K_M -d "RTX 4090" --ram "96GB DDR5-6000 x2" --cpu-moe',
+            "tonnage reads --size 1GB",
+        ),
+    ),
+    Verb(
+        "ram",
+        "[KIT ...]",
+        "RAM timings as nanoseconds and rates, kits side by side; without a kit all that are known",
+        "tonnage.verbs.ram",
+        (
+            Option("reads", "bytes of experts in RAM that one token reads, for tokens per second", ("--reads",), metavar="SIZE"),
+            ROWS,
+            JSON,
+            COLOUR,
+            HELP,
+        ),
+        takes_question=False,
+        examples=('tonnage ram "DDR5-6000 CL30-38-38-96" "DDR4-3200 CL16"', "tonnage ram DDR5-6000", "tonnage ram 'DDR5-6000 x2' --reads 3.2GB"),
+    ),
+    Verb(
+        "power",
+        "--watts W [options]",
+        "what electricity costs in a day, a month and a year, and for a million tokens",
+        "tonnage.verbs.power",
+        (
+            Option("watts", "power under load", ("--watts",), metavar="WATTS"),
+            Option("hours", "hours of load per day; 24 if not given", ("--hours",), metavar="X"),
+            Option("country", "whose price, by name or code; may be repeated", ("--country",), metavar="COUNTRY"),
+            Option("price", "price of a kilowatt-hour, in place of a country's", ("--price",), metavar="PRICE"),
+            Option("currency", "what the price is in", ("--currency",), metavar="WORD"),
+            Option("tariff", "whose tariff a country's row tells", ("--tariff",), ("household", "business")),
+            Option("idle_watts", "power for the rest of the day; 0 if not given", ("--idle-watts",), metavar="WATTS"),
+            Option("psu", "efficiency of the power supply, such as 0.9; 1 if watts are those of the wall", ("--psu",), metavar="X"),
+            Option("decode", "tokens generated per second, for the price of a million", ("--decode",), metavar="X"),
+            Option("prefill", "prompt tokens per second, for the price of a million", ("--prefill",), metavar="X"),
+            ROWS,
+            JSON,
+            COLOUR,
+            HELP,
+        ),
+        takes_question=False,
+        examples=(
+            "tonnage power --watts 450 --hours 5 --country Germany",
+            "tonnage power --watts 350 --price 0.30/kWh --decode 30",
+            "tonnage power --watts 350 --country DE --country US --idle-watts 20 --psu 0.9",
+        ),
+    ),
+    Verb(
+        "transfer",
+        "SIZE [--over LINK ...]",
+        "how long bytes take over links, side by side",
+        "tonnage.verbs.transfer",
+        (
+            Option("over", "a link, a rate such as 500MB/s, or links in a row: 'NVMe Gen4 > PCIe 4.0 x16'", ("--over",), metavar="LINK", many=True),
+            Option("files", "how many files the bytes are in", ("--files",), metavar="N"),
+            ROWS,
+            JSON,
+            COLOUR,
+            HELP,
+        ),
+        takes_question=False,
+        examples=(
+            'tonnage transfer 76.5GB --over "PCIe 4.0 x16" --over "NVMe Gen4"',
+            "tonnage transfer 20GiB --over 'NVMe Gen4 > PCIe 3.0 x4' --over 300Mb/s",
+        ),
+    ),
+    Verb(
         "cache",
         "show|clear",
         "the headers of remote files that are kept on disk",
@@ -204,6 +309,10 @@ class Call(NamedTuple):
     """options of the face"""
     out: TextIO
     errors: TextIO
+
+    def all_of(self, name: str) -> tuple[str, ...]:
+        """Every value of an option that may be given several times."""
+        return tuple(self.face.get(name, ()))
 
     @property
     def format(self) -> str:

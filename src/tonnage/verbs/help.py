@@ -21,7 +21,7 @@ def overview() -> str:
 
 def page(verb: Verb) -> str:
     """What `tonnage VERB --help` prints."""
-    lines = [f"usage: tonnage {verb.name} {verb.usage}", "", *textwrap.wrap(sentence(verb.help), _WIDTH), *_examples(verb), "", "output"]
+    lines = [f"usage: tonnage {verb.name} {verb.usage}", "", *textwrap.wrap(sentence(verb.help), _WIDTH), *_examples(verb), "", "options"]
     for option in verb.options:
         lines += _entry(_option(option), option.help)
     for group in GROUPS if verb.takes_question else ():
@@ -51,7 +51,7 @@ def _entry(left: str, right: str) -> Iterator[str]:
 
 
 def _option(option: Option) -> str:
-    value = "" if option.alone else f" {'|'.join(option.choices)}"
+    value = "" if option.alone else f" {option.metavar or '|'.join(option.choices)}"
     return ", ".join(sorted(option.spellings, key=len)) + value
 
 

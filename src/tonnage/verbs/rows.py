@@ -16,19 +16,30 @@ class Column(NamedTuple):
     right: bool = False
 
 
-def print_rows(call: Call, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], head: Mapping[str, Any]) -> int:
-    """Print the rows; `head` goes before them in JSON."""
+def print_rows(
+    call: Call, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], head: Mapping[str, Any], notes: Sequence[str] = ()
+) -> int:
+    """Print the rows; `head` goes before them in JSON, `notes` behind them where people read."""
     if call.format == "json":
         from tonnage.render import json as form
 
-        call.print(form.dumps({"schema": form.SCHEMA, **head, "rows": list(rows)}))
+        call.print(form.dumps({"schema": form.SCHEMA, **head, "rows": list(rows), **({"notes": list(notes)} if notes else {})}))
     elif call.format == "csv":
         from tonnage.render import csv
 
         call.print(csv.write([c.key for c in columns], [[row[c.key] for c in columns] for row in rows]))
     else:
         call.print(_readable(call, columns, rows))
+        _print_notes(call, notes)
     return 0
+
+
+def _print_notes(call: Call, notes: Sequence[str]) -> None:
+    """Notes as a list below the table."""
+    from tonnage.render import text
+
+    for i, note in enumerate(notes):
+        call.print(("" if i else "\n") + "\n".join(text.wrapped(note, style_of(call), first="- ", rest="  ")))
 
 
 def _readable(call: Call, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> str:

@@ -91,6 +91,8 @@ def host_of(question: Question, gpus: Sequence[Budget]) -> Budget:
     device = Device(name="host", kind="host")
     if question.ram:
         ram = parse_ram(question.ram)
+        if ram.bytes is None or ram.usable_bytes is None:
+            return Budget(device, None, None, None)
         taken = Deduction("in use now", ram.bytes - ram.usable_bytes, "measured")
         return Budget(device, ram.bytes, ram.usable_bytes, ram.usable_bytes, (taken,) if taken.bytes else ())
     shared = next((gpu for gpu in gpus if gpu.kind == "unified"), None)

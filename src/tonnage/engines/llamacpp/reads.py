@@ -40,7 +40,7 @@ def reads_by_device(model: Model, tensors: tuple[Tensor, ...], settings: Setting
         was = total.get(device, Reads())
         total[device] = was._replace(**{name: getattr(was, name) + nbytes for name, nbytes in more.items()})
 
-    for tensor, device in _read(model, tensors, placement):
+    for tensor, device in tensors_read(model, tensors, placement):
         add(device, **{"experts" if is_expert(tensor) else "dense": read_of(model, tensor)})
     for i in range(len(model.layers)):
         kv, state = _of_layer(model, i, settings, depth)
@@ -62,7 +62,7 @@ def _of_layer(model: Model, i: int, settings: Settings, depth: int) -> tuple[int
     return kv, sum(4 * (m.conv_elements + m.state_elements) for m in layer.mixers if isinstance(m, Recurrent))
 
 
-def _read(model: Model, tensors: tuple[Tensor, ...], placement: Placement) -> Iterator[tuple[Tensor, int]]:
+def tensors_read(model: Model, tensors: tuple[Tensor, ...], placement: Placement) -> Iterator[tuple[Tensor, int]]:
     """Every tensor where it is read: of a tied embedding the copy that serves as output."""
     tied = not any(tensor.name == "output.weight" for tensor in tensors)
     for tensor, device in homes(model, tensors, placement, False):

@@ -1,0 +1,87 @@
+"""What llama.cpp does for one token, device by device."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from tonnage.engines.llamacpp import placement_of
+from tonnage.engines.llamacpp.placement import HOST, Placement
+from tonnage.engines.llamacpp.reads import Reads, is_expert, read_of, reads_by_device, tensors_read
+from tonnage.engines.llamacpp.settings import Settings
+from tonnage.engines.llamacpp.stored import recipe_of, stored_tensors
+from tonnage.model.types import Attention, Compressed, Experts, Latent, Model, Tensor
+from tonnage.question import Question
+from tonnage.work import Attention as Seen
+from tonnage.work import Draft, Place, Work
+
+_WIDE = ("f16", "bf16", "f32")
+
+
+def work(question: Question, model: Model) -> Work:
+    """The work of a token for the question's settings and placement, at its depth."""
+    settings, placement = placement_of(question, model)
+    tensors = stored_tensors(model, recipe_of(question, model), question.mtp)
+    depth = question.depth or 0
+    read = list(tensors_read(model, tensors, placement))
+    total = sum(tensor.nbytes for tensor, _ in read) or 1
+    return Work(
+        places=tuple(_places(model, read, reads_by_device(model, tensors, settings, placement, depth), placement)),
+        depth=depth,
+        expert_share=_share(model),
+        attention=tuple(_attention(model)),
+        is_f16=sum(tensor.nbytes for tensor, _ in read if tensor.type.lower() in _WIDE) > total / 2,
+        ubatch=settings.ubatch,
+        file_bytes=model.file_bytes if question.quant in (None, "file") and model.file_bytes else sum(t.nbytes for t in tensors),
+        mapped=settings.mmap,
+        offloads=settings.op_offload and placement.devices > 0,
+        draft=_draft(model, tensors, settings, placement),
+    )
+
+
+def _places(model: Model, read: list[tuple[Tensor, int]], reads: dict[int, Reads], placement: Placement) -> Iterator[Place]:
+    blocks = Counter(placement.layers[i] for i, layer in enumerate(model.layers) if not layer.nextn)
+    parameters: Counter[int] = Counter()
+    stored: Counter[int] = Counter()
+    for tensor, device in read:
+        parameters[device] += tensor.elements * read_of(model, tensor) // (tensor.nbytes or 1)
+        stored[device] += tensor.nbytes
+    for device in sorted(reads.keys() | blocks.keys()):
+        one = reads.get(device, Reads())
+        if one.total or blocks[device]:
+            yield Place(device, one.dense, one.experts, one.kv, one.state, blocks[device], parameters[device], stored[device])
+
+
+def _share(model: Model) -> float:
+    return next((layer.ffn.used / layer.ffn.count for layer in model.layers if isinstance(layer.ffn, Experts)), 1.0)
+
+
+def _attention(model: Model) -> Iterator[Seen]:
+    """Layers with the same window together."""
+    widths: Counter[int] = Counter()
+    top_k = int(model.hparams.get("attention.indexer.top_k") or 0)
+    for mixer in (mixer for layer in model.layers if not layer.nextn for mixer in layer.mixers):
+        if isinstance(mixer, Attention):
+            widths[mixer.window or (top_k if mixer.indexer else 0)] += mixer.heads * (mixer.k_dim + mixer.v_dim)
+        elif isinstance(mixer, Latent):
+            keys = int(model.hparams.get("attention.key_length_mla") or mixer.width)
+            values = int(model.hparams.get("attention.value_length_mla") or mixer.kv_lora_rank)
+            widths[top_k if mixer.indexer else 0] += mixer.heads * (keys + values)
+        elif isinstance(mixer, Compressed):
+            widths[mixer.window] += 2 * mixer.heads * mixer.head_dim
+            widths[0] += 2 * mixer.heads * mixer.head_dim // mixer.ratio if mixer.ratio else 0
+    yield from (Seen(width / 2, window) for window, width in sorted(widths.items()) if width)
+
+
+def _draft(model: Model, tensors: tuple[Tensor, ...], settings: Settings, placement: Placement) -> Draft | None:
+    """One block of prediction and the output for each drafted token."""
+    if not settings.n_draft:
+        return None
+    first = len(model.layers) - model.n_nextn
+    block = sum(_read_of_draft(model, tensor) for tensor in tensors if tensor.block == first)
+    sizes = {tensor.name: tensor.nbytes for tensor in tensors if tensor.name in ("output.weight", "token_embd.weight")}
+    output = sizes.get("output.weight") or sizes.get("token_embd.weight", 0)
+    return Draft(settings.n_draft, block + output, 1, placement.output if placement.devices else HOST)
+
+
+def _read_of_draft(model: Model, tensor: Tensor) -> int:
+    """The head's own experts are as many as a trunk block's."""
+    return int(tensor.nbytes * _share(model)) if is_expert(tensor) else tensor.nbytes
