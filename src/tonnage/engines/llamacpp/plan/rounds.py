@@ -18,11 +18,11 @@ from tonnage.frozen import replace
 CHECKS_ON_ONE, CHECKS_ON_SEVERAL, CHECKS_WITHOUT_SUCCESS = 3, 8, 12
 """layouts that are walked at most, on one GPU, on several, and where none has fitted yet"""
 
-SAME = 1.0005
+SAME = 1.001
 """a layout that promises no more than this is not walked"""
 
 HOPE = 0.92
-"""share of the least reserve that a way not yet walked may need: which blocks' matrices are on the host changes it by a few percent"""
+"""share of the least reserve that a way not yet walked may need: which blocks' experts are on the host changes it by a few percent"""
 
 UNLIMITED = 1 << 60
 """room of a GPU without a limit"""
@@ -90,7 +90,8 @@ class Rounds:
             return self.least
         first, *others = self.least.gpus
         saved = self.ways[0].largest if way.largest < self.ways[0].largest else 0
-        return Reserve((round(first * HOPE) - saved, *others), self.least.host)
+        hope = HOPE if self.ledger.has_experts else 1.0
+        return Reserve((round(first * hope) - saved, *others), self.least.host)
 
     def _near(self) -> Counts | None:
         """All ways begin where the first one ended."""
