@@ -18,8 +18,12 @@ from tonnage.frozen import replace
 CHECKS_ON_ONE, CHECKS_ON_SEVERAL, CHECKS_WITHOUT_SUCCESS = 3, 8, 12
 """layouts that are walked at most, on one GPU, on several, and where none has fitted yet"""
 
-SAME = 1.001
-"""a layout that promises no more than this is not walked"""
+WORTH_ON_ONE, WORTH_ON_SEVERAL = 1.003, 1.001
+"""a layout that promises no more than this over what is found is not walked"""
+
+SURE = 0.99
+"""a way whose promise is mostly kept is walked before one that promises so much more: filled from the first block on,
+the host's matrices come in an order in which their copies share one place"""
 
 HOPE = 0.92
 """share of the least reserve that a way not yet walked may need: which blocks' experts are on the host changes it by a few percent"""
@@ -67,12 +71,13 @@ class Rounds:
     def _best(self) -> tuple[Way, Candidate] | None:
         """The way that promises most, of those that are new and worth it."""
         found = min((checked.seconds for checked in self.found), default=None)
+        worth = WORTH_ON_SEVERAL if len(self.task.machine.gpus) > 1 else WORTH_ON_ONE
         promising = []
         for way in self.ways:
             candidate = self._candidate(way)
-            if candidate and candidate.layout not in self.seen and (found is None or candidate.seconds * SAME < found):
+            if candidate and candidate.layout not in self.seen and (found is None or candidate.seconds * worth < found):
                 promising.append((way, candidate))
-        return min(promising, key=lambda pair: pair[1].seconds, default=None)
+        return min(promising, key=lambda pair: pair[1].seconds * (SURE if pair[0].order == "first" else 1), default=None)
 
     def _candidate(self, way: Way) -> Candidate | None:
         """What a way promises, by what was learnt of it."""
