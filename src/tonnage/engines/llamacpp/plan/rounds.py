@@ -13,6 +13,7 @@ from tonnage.engines.llamacpp.plan.ledger import Ledger
 from tonnage.engines.llamacpp.plan.machine import Machine
 from tonnage.engines.llamacpp.plan.search import Candidate, Counts, search
 from tonnage.engines.llamacpp.splits import splits
+from tonnage.errors import RefusedError
 from tonnage.frozen import replace
 
 CHECKS_ON_ONE, CHECKS_ON_SEVERAL, CHECKS_WITHOUT_SUCCESS = 3, 8, 12
@@ -104,7 +105,10 @@ class Rounds:
 
     def _walk(self, way: Way, candidate: Candidate) -> None:
         self.seen.add(candidate.layout)
-        checked = self._held(candidate)
+        try:
+            checked = self._held(candidate)
+        except RefusedError:
+            return  # placed so, the engine gives flash attention up, which the cache's type needs
         self._count_strays(candidate.layout, checked)
         if checked.fits(self.task.machine):
             self.found.append(checked)
