@@ -11,8 +11,6 @@ from tonnage.estimation import estimate, judged
 from tonnage.model import catalogue
 from tonnage.question import from_argv, from_dict
 
-KINDS = {"-c": "context", "-ctk": "cache_type_k"}
-
 
 def answered(name: str, **given: object) -> Estimate:
     """The estimate of a built-in model in Q4_K_M."""
@@ -41,7 +39,11 @@ def test_the_planned_command_fits() -> None:
     assert "fits" == verdict.word
 
 
-REMEDIES = {"-c 19K": {"context": "19K"}, "q8_0 cache (-ctk q8_0 -ctv q8_0)": {"cache_type_k": "q8_0", "cache_type_v": "q8_0"}, "Q3_K_M": {"quant": "Q3_K_M"}}
+REMEDIES = {
+    "-c 19K": {"context": "19K"},
+    "q8_0 cache (-ctk q8_0 -ctv q8_0)": {"cache_type_k": "q8_0", "cache_type_v": "q8_0"},
+    "Q3_K_M": {"quant": "Q3_K_M"},
+}
 
 
 def test_remedies_are_told() -> None:
@@ -98,7 +100,8 @@ def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
 def test_plan_tells_devices_speed_fit_and_commands(capsys: pytest.CaptureFixture[str]) -> None:
     """The table of a plan, in the order in which it is read."""
     code, out = run(capsys, "qwen3-30b-a3b", "-q", "Q4_K_M", "-c", "32K", "-d", "12GB", "--ram", "64GB")
-    places = [out.index(word) for word in ("12GB", "host", "tokens/s modelled", "--fit with the same context", "fits:", "llama.cpp:", "Ollama:", "LM Studio:")]
+    told = ("12GB", "host", "tokens/s modelled", "--fit with the same context", "fits:", "llama.cpp:", "Ollama:", "LM Studio:")
+    places = [out.index(word) for word in told]
 
     assert 0 == code
     assert places == sorted(places)

@@ -37,14 +37,14 @@ SPREADS: tuple[dict[str, Any], ...] = ({}, {"tensor_split": [3, 1]}, {"override_
 @pytest.mark.parametrize("name", HYBRIDS)
 @pytest.mark.parametrize("overrides", FEED_FORWARD)
 def test_feed_forward_parts_elsewhere_let_no_mixer_stray(name: str, overrides: str) -> None:
-    """What is not probed for would not be found: attention and delta nets stay on their layers' devices."""
+    """What is not probed for would not be found: attention stays on its layers' devices."""
     question, model = from_dict({"model": name, "override_tensor": overrides}), llama_cases.model(name)
     build = builder(model.architecture)
     assert build is not None
     one = reserve.Reserve(build, model, model.tensors, resolve(question, model), place(question, model, [1, 1]))
 
     assert not reserve._may_stray(one)
-    assert one == reserve._with_delta_nets_resolved(reserve._with_flash_resolved(one))
+    assert one == reserve._with_flash_resolved(one)
 
 
 @pytest.mark.parametrize(("overrides", "expected"), [(r"blk\.3\.=CUDA1", True), ("attn_q=CPU", True), ("ffn_norm=CPU", False), ("output=CPU", True)])

@@ -56,20 +56,20 @@ def test_flags_make_the_layout_again(drawn: tuple[str, Layout]) -> None:
     _, placement = placement_of(placed(found.question, flags(ledger, layout)), found.model)
 
     assert layout.blocks == placement.layers
-    assert [set(homes) for homes in layout.homes] == [set(homes) for homes in unit_homes(found, placement)]
+    assert layout.homes == unit_homes(found, placement)
 
 
 @settings(deadline=None, max_examples=20)
 @given(layouts(on_host=False))
 def test_pieces_of_the_graph_are_counted_by_the_layout(drawn: tuple[str, Layout]) -> None:
-    """On one GPU the scheduler's own number; on several it may be a few more, where a residual waits on its device."""
+    """On one GPU the scheduler's own number; on several it may be two more or less for each device, where a residual waits on its own."""
     name, layout = drawn
     found, ledger = task(name, layout.devices)
     resolved, placement = placement_of(placed(found.question, flags(ledger, layout)), found.model)
     exact = splits(found.model, found.tensors, resolved, placement)
     counted = splits_of(layout.blocks, layout.homes)
 
-    assert abs(exact - counted) <= (0 if layout.devices == 1 else 0.1 * exact + 2)
+    assert abs(exact - counted) <= (0 if layout.devices == 1 else 0.1 * exact + 2 * layout.devices)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -8,7 +8,7 @@ import placements
 from tonnage.engines.llamacpp import answer
 from tonnage.engines.llamacpp.plan import Planned, plan
 
-TOLERANCE = 0.007
+TOLERANCE = 0.005
 """share by which a plan may stay behind the solver's: it walked 22 to 40 layouts of each problem, we walk 2 to 8"""
 ROUNDED = 0.0015
 """the rows tell two places; 7.06 may be 7.065"""
@@ -50,10 +50,10 @@ def test_a_plan_keeps_context_and_margin(row: dict[str, Any]) -> None:
 
 
 def test_plans_are_faster_than_fits_in_the_mean() -> None:
-    """Geometric mean over the sixteen: 1.15 times --fit with the same context."""
+    """Geometric mean over the sixteen: 1.14 times --fit with the same context."""
     product = 1.0
     rows = placements.solver_rows()
     for row in rows:
         product *= planned(row).tokens_per_second / row["fit"]
 
-    assert product ** (1 / len(rows)) == pytest.approx(1.15, abs=0.015)
+    assert product ** (1 / len(rows)) == pytest.approx(1.137, abs=0.01)

@@ -35,13 +35,12 @@ def against_fit(task: Task, ours: Checked) -> str:
 
 
 def _why(task: Task, ours: Checked, theirs: Checked) -> str:
-    held, from_host = in_ram(task, theirs), theirs.reads[HOST].total if HOST in theirs.reads else 0
-    mine = ours.reads[HOST].total if HOST in ours.reads else 0
+    held = in_ram(task, theirs)
     if not held:
         return "It leaves nothing in RAM that a GPU could hold."
-    if from_host == mine:
-        return f"It leaves {held} in RAM."
-    return f"It leaves {held} in RAM, so that a token reads {from_host / GIB:.2f} GiB from there instead of {mine / GIB:.2f}."
+    from_ram, mine = (f"{checked.reads[HOST].total / GIB:.2f}" if HOST in checked.reads else "0.00" for checked in (theirs, ours))
+    told = f"It leaves {held} in RAM"
+    return f"{told}." if from_ram == mine else f"{told}, so that a token reads {from_ram} GiB from there instead of {mine}."
 
 
 def _margins(task: Task, theirs: Checked) -> str:

@@ -4,11 +4,13 @@ from typing import NamedTuple
 
 from tonnage.answer import DeviceAnswer, Estimate
 from tonnage.engines.llamacpp import answer, placement_of
-from tonnage.engines.llamacpp.placement import Placement
-from tonnage.engines.llamacpp.plan.ledger import movables
+from tonnage.engines.llamacpp.placement import HOST, Placement
+from tonnage.engines.llamacpp.plan.fill import splits_of
+from tonnage.engines.llamacpp.plan.ledger import KINDS, movables
 from tonnage.engines.llamacpp.plan.machine import Machine
 from tonnage.engines.llamacpp.plan.objective import seconds_per_token
 from tonnage.engines.llamacpp.reads import Reads, reads_by_device
+from tonnage.engines.llamacpp.settings import Settings
 from tonnage.engines.llamacpp.splits import splits
 from tonnage.engines.llamacpp.weights import homes
 from tonnage.model.types import Attached, Model, Tensor
@@ -59,9 +61,16 @@ def check(task: Task, question: Question) -> Checked:
     held = hold(task, question, 0.0)
     settings, placement = placement_of(question, task.model)
     reads = reads_by_device(task.model, task.tensors, settings, placement, task.depth)
-    n = splits(task.model, task.tensors, settings, placement)
+    n = _pieces(task, settings, placement)
     seconds = seconds_per_token({device: read.total for device, read in reads.items()}, n, task.machine)
     return held._replace(reads=reads, splits=n, seconds=seconds)
+
+
+def _pieces(task: Task, settings: Settings, placement: Placement) -> int:
+    """Pieces of the graph: by the devices alone where that is the scheduler's own number."""
+    if placement.devices and HOST not in placement.layers and (placement.devices == 1 or not placement.overrides):
+        return splits_of(placement.layers, unit_homes(task, placement))
+    return splits(task.model, task.tensors, settings, placement)
 
 
 def hold(task: Task, question: Question, seconds: float) -> Checked:
@@ -82,13 +91,13 @@ def _at_start(device: DeviceAnswer) -> int:
 
 
 def unit_homes(task: Task, placement: Placement) -> tuple[tuple[int, ...], ...]:
-    """Devices of the matrices of every block's feed-forward part that overrides can move; none for a block that is not loaded."""
-    found: dict[int, list[int]] = {}
+    """Devices of the matrices of every block that overrides can move, in the order of computing; none for a block that is not loaded."""
+    found: dict[int, dict[str, int]] = {}
     movable = movables(task.tensors)
     for tensor, device in homes(task.model, task.tensors, placement, False):
         if tensor.name in movable and tensor.block is not None:
-            found.setdefault(tensor.block, []).append(device)
-    return tuple(tuple(found.get(i, ())) for i in range(len(task.model.layers)))
+            found.setdefault(tensor.block, {})[movable[tensor.name]] = device
+    return tuple(tuple(found[i][kind] for kind in KINDS if kind in found[i]) if i in found else () for i in range(len(task.model.layers)))
 
 
 def mostly(devices: tuple[int, ...], otherwise: int) -> int:

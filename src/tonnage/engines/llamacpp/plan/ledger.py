@@ -56,6 +56,11 @@ class Ledger:
     """bytes of weights that stay on the host wherever layers go"""
 
     @property
+    def has_experts(self) -> bool:
+        """Whether any block's matrices are routed experts."""
+        return any(block.experts for block in self.blocks)
+
+    @property
     def movable(self) -> int:
         """Bytes of everything that a GPU can hold."""
         return self.output + sum(block.core + block.unit_bytes for block in self.blocks)

@@ -13,16 +13,21 @@ from tonnage.engines.llamacpp.plan.ledger import Ledger
 from tonnage.engines.llamacpp.plan.machine import Machine
 from tonnage.engines.llamacpp.plan.search import Candidate, Counts, search
 from tonnage.engines.llamacpp.splits import splits
+from tonnage.errors import RefusedError
 from tonnage.frozen import replace
 
 CHECKS_ON_ONE, CHECKS_ON_SEVERAL, CHECKS_WITHOUT_SUCCESS = 3, 8, 12
 """layouts that are walked at most, on one GPU, on several, and where none has fitted yet"""
 
-SAME = 1.0005
-"""a layout that promises no more than this is not walked"""
+WORTH_ON_ONE, WORTH_ON_SEVERAL = 1.003, 1.001
+"""a layout that promises no more than this over what is found is not walked"""
+
+SURE = 0.99
+"""a way whose promise is mostly kept is walked before one that promises so much more: filled from the first block on,
+the host's matrices come in an order in which their copies share one place"""
 
 HOPE = 0.92
-"""share of the least reserve that a way not yet walked may need: which blocks' matrices are on the host changes it by a few percent"""
+"""share of the least reserve that a way not yet walked may need: which blocks' experts are on the host changes it by a few percent"""
 
 UNLIMITED = 1 << 60
 """room of a GPU without a limit"""
@@ -67,12 +72,13 @@ class Rounds:
     def _best(self) -> tuple[Way, Candidate] | None:
         """The way that promises most, of those that are new and worth it."""
         found = min((checked.seconds for checked in self.found), default=None)
+        worth = WORTH_ON_SEVERAL if len(self.task.machine.gpus) > 1 else WORTH_ON_ONE
         promising = []
         for way in self.ways:
             candidate = self._candidate(way)
-            if candidate and candidate.layout not in self.seen and (found is None or candidate.seconds * SAME < found):
+            if candidate and candidate.layout not in self.seen and (found is None or candidate.seconds * worth < found):
                 promising.append((way, candidate))
-        return min(promising, key=lambda pair: pair[1].seconds, default=None)
+        return min(promising, key=lambda pair: pair[1].seconds * (SURE if pair[0].order == "first" else 1), default=None)
 
     def _candidate(self, way: Way) -> Candidate | None:
         """What a way promises, by what was learnt of it."""
@@ -90,7 +96,8 @@ class Rounds:
             return self.least
         first, *others = self.least.gpus
         saved = self.ways[0].largest if way.largest < self.ways[0].largest else 0
-        return Reserve((round(first * HOPE) - saved, *others), self.least.host)
+        hope = HOPE if self.ledger.has_experts else 1.0
+        return Reserve((round(first * hope) - saved, *others), self.least.host)
 
     def _near(self) -> Counts | None:
         """All ways begin where the first one ended."""
@@ -98,7 +105,10 @@ class Rounds:
 
     def _walk(self, way: Way, candidate: Candidate) -> None:
         self.seen.add(candidate.layout)
-        checked = self._held(candidate)
+        try:
+            checked = self._held(candidate)
+        except RefusedError:
+            return  # placed so, the engine gives flash attention up, which the cache's type needs
         self._count_strays(candidate.layout, checked)
         if checked.fits(self.task.machine):
             self.found.append(checked)
