@@ -48,7 +48,7 @@ REMEDIES = {
 
 def test_remedies_are_told() -> None:
     """Less context, a smaller cache, the next smaller quant, after what the plan does."""
-    found = answered("qwen3-32b", context="32K", device="24GB")
+    found = answered("qwen3-32b", context="32K", device="cuda:24GiB-free")
     assert found.verdict
 
     assert [*REMEDIES] == list(found.verdict.would_fit_with[1:])
@@ -57,7 +57,7 @@ def test_remedies_are_told() -> None:
 @pytest.mark.parametrize("remedy", REMEDIES)
 def test_remedies_hold(remedy: str) -> None:
     """Each of them alone makes it fit."""
-    given = {"quant": "Q4_K_M", "context": "32K", "device": "24GB", **REMEDIES[remedy]}
+    given = {"quant": "Q4_K_M", "context": "32K", "device": "cuda:24GiB-free", **REMEDIES[remedy]}
     found = judged(from_dict({"model": "qwen3-32b", **given}), catalogue.model("qwen3-32b"))
 
     assert found.verdict

@@ -66,7 +66,11 @@ _PLACED = ("gpu_layers", "n_cpu_moe", "cpu_moe", "override_tensor", "tensor_spli
 
 def _as_planned(question: Question, plan: Plan | None) -> Question:
     """The question with the placement of its plan, if it has one."""
-    return replace(question, **{**dict.fromkeys(_PLACED), **plan.flags}) if plan else question
+    if plan is None:
+        return question
+    flags = {**dict.fromkeys(_PLACED), **plan.flags}
+    patterns = flags.get("override_tensor")
+    return replace(question, **{**flags, "override_tensor": ",".join(patterns) if isinstance(patterns, list | tuple) else patterns})
 
 
 def devices_of(question: Question, estimate: Estimate) -> Sequence[Device]:

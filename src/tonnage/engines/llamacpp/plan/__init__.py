@@ -17,6 +17,7 @@ from tonnage.engines.llamacpp.plan.objective import DEPTH
 from tonnage.engines.llamacpp.plan.rounds import Rounds
 from tonnage.engines.llamacpp.settings import resolve
 from tonnage.engines.llamacpp.stored import recipe_of, stored_tensors
+from tonnage.hardware.ram import parse_ram
 from tonnage.model.types import NOTHING, Attached, Model
 from tonnage.question import Question
 
@@ -63,7 +64,8 @@ def task_of(question: Question, model: Model, attached: Attached = NOTHING, mach
     depth = min(DEPTH, settings.cells) if question.depth is None else question.depth
     by_itself = answer(question, model, attached)
     margin = settings.build.fit_margin_bytes if question.margin is None else question.margin
-    made = machine or machine_of(by_itself.devices, gpus_of(question, settings), None, margin)
+    ram = parse_ram(question.ram).bandwidth if question.ram else None
+    made = machine or machine_of(by_itself.devices, gpus_of(question, settings), ram, margin)
     return Task(question, model, tensors, attached, made, depth, by_itself)
 
 
@@ -74,10 +76,20 @@ def _found(task: Task, ledger: Ledger) -> Checked | None:
     if not found or len(task.machine.gpus) > 1:
         found += Rounds(task, ledger, by_itself).run()
     if not found:
+        found = _as_fit_would(task)
+    if not found:
         return None
     least = min(checked.seconds for checked in found)
     chosen = min((checked for checked in found if checked.seconds <= SIMPLE * least), key=_effort)
     return chosen if chosen is by_itself else check(task, chosen.question)
+
+
+def _as_fit_would(task: Task) -> list[Checked]:
+    """What --fit decides, where it fits and nothing of ours does."""
+    from tonnage.engines.llamacpp.plan.against import fitted  # it measures more than once: only where it is needed
+
+    decided, theirs = fitted(task, keep_context=True)
+    return [theirs] if decided.success and theirs.fits(task.machine) else []
 
 
 def _effort(checked: Checked) -> tuple[int, float]:
