@@ -11,7 +11,8 @@ from tonnage.engines.llamacpp.plan.words import ranges
 from tonnage.errors import QuestionError, TonnageError, UnsupportedError
 from tonnage.estimation import engine_of, judged
 from tonnage.frozen import replace
-from tonnage.question import of_pairs, to_dict
+from tonnage.pace import with_pace
+from tonnage.question import Question, of_pairs, to_dict
 from tonnage.render import numbers, render, text
 from tonnage.render.headline import headline, reserved_bytes, settings
 from tonnage.source import Opened, open_question
@@ -24,21 +25,19 @@ from tonnage.verdict import exit_code, judge
 DEVICES = (
     Column("device", "device"),
     Column("layers", "layers"),
-    Column("feed_forward", "their matrices"),
     Column("total_bytes", "GiB", numbers.gib, right=True),
     Column("free_bytes", "free", lambda nbytes: "" if nbytes is None else numbers.gib(nbytes), right=True),
     Column("read_bytes", "read/token", numbers.gib, right=True),
-    Column("milliseconds", "ms", lambda ms: f"{ms:.2f}", right=True),
     Column("share", "of time", lambda share: f"{100 * share:.0f} %", right=True),
 )
 
 EVERY = (
-    Column("layers_in_ram", "layers in RAM", right=True),
+    Column("layers_in_ram", "in RAM", right=True),
     Column("gpu_bytes", "GPU GiB", numbers.gib, right=True),
     Column("host_bytes", "RAM GiB", numbers.gib, right=True),
-    Column("gpu_read_bytes", "GPU reads GiB", numbers.gib, right=True),
-    Column("host_read_bytes", "RAM reads GiB", numbers.gib, right=True),
-    Column("tokens_per_second", "tokens/s", lambda rate: f"{rate:.1f}", right=True),
+    Column("gpu_read_bytes", "GPU reads", numbers.gib, right=True),
+    Column("host_read_bytes", "RAM reads", numbers.gib, right=True),
+    Column("tokens_per_second", "tokens/s", lambda rate: "" if rate is None else f"{rate:.1f}", right=True),
     Column("fits", "fits", lambda fits: {True: "yes", False: "no", None: ""}[fits]),
 )
 
@@ -60,10 +59,7 @@ def _answer(call: Call, opened: Opened) -> int:
     if engine_of(opened.question) != "tonnage.engines.llamacpp":
         raise UnsupportedError(f"plans are made for llama.cpp alone, not for {opened.question.engine}")
     if call.face.get("every"):
-        from tonnage.engines.llamacpp.plan.every import every
-
-        rows = list(every(task_of(*opened)))
-        return print_rows(call, EVERY, rows, {"question": to_dict(opened.question)})
+        return print_rows(call, EVERY, list(_every(task_of(*opened))), {"question": to_dict(opened.question)})
     if not opened.question.device:
         raise QuestionError("a plan needs devices: --device 24GB, once for each, and --ram for the host's memory")
     if call.face.get("as_llama_fit"):
@@ -72,14 +68,30 @@ def _answer(call: Call, opened: Opened) -> int:
     return _without(call, opened) if planned is None else _planned(call, opened, planned)
 
 
+def _every(task: Task) -> Iterator[dict[str, Any]]:
+    """Rows with the likely speed where the devices' rates are known, else by bytes read alone; none for what does not fit."""
+    from tonnage.engines.llamacpp.plan.every import every
+
+    for row, checked in every(task):
+        speed = _paced(task, checked.question, checked.estimate).speed if row["fits"] else None
+        rate = speed["decode_tokens_per_second"]["likely"] if speed else row["tokens_per_second"]
+        yield {**row, "tokens_per_second": None if row["fits"] is False else rate}
+
+
 def _planned(call: Call, opened: Opened, planned: Planned) -> int:
     from tonnage.engines.llamacpp.plan.against import against_fit
     from tonnage.engines.llamacpp.plan.targets import targets
 
     found = planned.checked.estimate
     told = replace(planned.plan, against_fit=against_fit(planned.task, planned.checked))
-    commands = {**found.command, **dict(targets(planned.task))}
-    return _print(call, planned.task, planned.checked, replace(found, plan=told, command=commands))
+    found = replace(found, plan=told, command={**found.command, **dict(targets(planned.task))})
+    return _print(call, planned.task, planned.checked, _paced(planned.task, opened.question, found))
+
+
+def _paced(task: Task, question: Question, found: Estimate) -> Estimate:
+    """With speed and cost at the depth that the plan was made for."""
+    question = replace(question, depth=task.depth)
+    return with_pace(question, task.model, replace(found, verdict=judge(found.devices, int(found.question["margin"]))), engine_of(question))
 
 
 def _as_llama_fit(call: Call, opened: Opened) -> int:
@@ -134,7 +146,8 @@ def _lines(call: Call, task: Task, checked: Checked, found: Estimate) -> Iterato
     rows = [[column.show(row[column.key]) for column in DEVICES] for row in _rows(task, checked, found)]
     yield text.table([column.title for column in DEVICES], rows, [i for i, column in enumerate(DEVICES) if column.right], style)
     yield ""
-    yield from text.wrapped(_speed(task, checked), style)
+    for line in (*_elsewhere(task, checked), *_speed(task, checked, found)):
+        yield from text.wrapped(line, style, rest="  ")
     if found.plan and found.plan.against_fit:
         yield from text.wrapped(found.plan.against_fit, style)
     if found.verdict:
@@ -143,11 +156,26 @@ def _lines(call: Call, task: Task, checked: Checked, found: Estimate) -> Iterato
         yield from ("", f"{name}:", *text.command_lines(command, style.width))
 
 
-def _speed(task: Task, checked: Checked) -> str:
+def _elsewhere(task: Task, checked: Checked) -> Iterator[str]:
+    """Layers whose feed-forward parts, experts among them, lie on another device than they do."""
+    homes, trunk = unit_homes(task, checked.placement), len(task.model.layers) - task.model.n_nextn
+    for i in (*range(checked.placement.devices), HOST):
+        away = [n for n in range(trunk) if i in homes[n] and checked.placement.layers[n] != i]
+        if away:
+            yield f"{'Host memory' if i == HOST else f'GPU {i}'} also holds feed-forward parts of layers {ranges(away)}."
+
+
+def _speed(task: Task, checked: Checked, found: Estimate) -> Iterator[str]:
     """Tokens per second, and what of the machine they stand on."""
     memories = dict.fromkeys((memory.name, memory.bandwidth, memory.assumed) for memory in (*task.machine.gpus, task.machine.host))
     told = ", ".join(f"{name} {bandwidth / 1e9:.0f} GB/s{' (assumed)' if assumed else ''}" for name, bandwidth, assumed in memories)
-    return f"{1 / checked.seconds:.1f} tokens/s modelled by bytes read, with {task.depth:,} tokens in the cache: {told}."
+    if found.speed is None:
+        yield f"{1 / checked.seconds:.1f} tokens/s by bytes read alone, with {task.depth:,} tokens in the cache: {told}."
+        return
+    rate = found.speed["decode_tokens_per_second"]
+    band = f"{rate['low']:.1f} to {rate['high']:.1f}"
+    yield f"{rate['likely']:.1f} tokens/s, {band}, with {task.depth:,} tokens in the cache; bound by {found.speed['bound_by']}."
+    yield f"Placements are ranked by bytes read alone: {told}."
 
 
 def _rows(task: Task, checked: Checked, found: Estimate) -> Iterator[dict[str, Any]]:
@@ -166,6 +194,6 @@ def _rows(task: Task, checked: Checked, found: Estimate) -> Iterator[dict[str, A
             "total_bytes": device.total_bytes - reserved_bytes(device),
             "free_bytes": None if device.free_bytes is None else device.free_bytes + reserved_bytes(device),
             "read_bytes": figures["read_bytes"],
-            "milliseconds": 1000 * figures["seconds"],
+            "seconds": figures["seconds"],
             "share": figures["share"],
         }

@@ -30,16 +30,16 @@ def against_fit(task: Task, ours: Checked) -> str:
     if not decided.success:
         return f"llama.cpp's --fit gives up with this context: {decided.reason}."
     ratio = theirs.seconds / ours.seconds
-    told = f"llama.cpp's --fit with the same context: {1 / theirs.seconds:.1f} tokens/s by the same model, this plan {ratio:.2f} times that."
+    told = f"By bytes read alone this plan is {ratio:.2f} times as fast as llama.cpp's --fit with the same context."
     return " ".join((told, _why(task, ours, theirs), _margins(task, theirs))).strip()
 
 
 def _why(task: Task, ours: Checked, theirs: Checked) -> str:
     held = in_ram(task, theirs)
     if not held:
-        return "It leaves nothing in RAM that a GPU could hold."
+        return "--fit leaves nothing in RAM that a GPU could hold."
     from_ram, mine = (f"{checked.reads[HOST].total / GIB:.2f}" if HOST in checked.reads else "0.00" for checked in (theirs, ours))
-    told = f"It leaves {held} in RAM"
+    told = f"--fit leaves {held} in RAM"
     return f"{told}." if from_ram == mine else f"{told}, so that a token reads {from_ram} GiB from there instead of {mine}."
 
 

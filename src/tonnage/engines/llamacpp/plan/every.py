@@ -10,12 +10,13 @@ from tonnage.engines.llamacpp.reads import Reads, is_expert
 from tonnage.question import Question
 
 
-def every(task: Task) -> Iterator[dict[str, Any]]:
-    """One row for every number of blocks, none first: exact bytes, and the modelled speed."""
+def every(task: Task) -> Iterator[tuple[dict[str, Any], Checked]]:
+    """One row for every number of blocks, none first: exact bytes, and the speed by bytes read; with what it was read off."""
     n = len(task.model.layers) - task.model.n_nextn
     routed = sorted({tensor.block for tensor in task.tensors if tensor.block is not None and tensor.block < n and is_expert(tensor)})
     for k, question in enumerate(_experts(task.question, routed) if routed else _layers(task.question, len(task.model.layers))):
-        yield _row(task, k, check(task, question))
+        checked = check(task, question)
+        yield _row(task, k, checked), checked
 
 
 def _experts(question: Question, routed: list[int]) -> Iterator[Question]:
