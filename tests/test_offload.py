@@ -100,7 +100,7 @@ def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
 def test_plan_tells_devices_speed_fit_and_commands(capsys: pytest.CaptureFixture[str]) -> None:
     """The table of a plan, in the order in which it is read."""
     code, out = run(capsys, "qwen3-30b-a3b", "-q", "Q4_K_M", "-c", "32K", "-d", "12GB", "--ram", "64GB")
-    told = ("12GB", "host", "tokens/s by bytes read", "--fit with the same", "fits:", "llama.cpp:", "Ollama:", "LM Studio:")
+    told = ("12GB", "host", "tokens/s by bytes read", "llama.cpp's --fit", "fits:", "llama.cpp:", "Ollama:", "LM Studio:")
     places = [out.index(word) for word in told]
 
     assert 0 == code
