@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from remote import QUICK, forget_models, gguf_file
+from remote import PATIENT, forget_models, gguf_file
 from tonnage.remote.access import environment
 from tonnage.remote.kept import Key, Store
 from tonnage.source import load
@@ -121,20 +121,20 @@ def test_entries_are_private(tmp_path):
 def test_a_second_run_asks_for_the_version_alone(served):
     """A plain file: one small request tells that nothing has changed; a changed one is read anew."""
     served.plain["x.gguf"] = gguf_file()
-    first = load(f"{served.web}/plain/x.gguf", QUICK)
+    first = load(f"{served.web}/plain/x.gguf", PATIENT)
     forget_models(served)
-    assert first.tensors == load(f"{served.web}/plain/x.gguf", QUICK).tensors
+    assert first.tensors == load(f"{served.web}/plain/x.gguf", PATIENT).tensors
     assert 1 == len(served.seen)
     served.plain["x.gguf"] = gguf_file("lfm2-1.2b")
     forget_models(served)
-    assert first.tensors != load(f"{served.web}/plain/x.gguf", QUICK).tensors
+    assert first.tensors != load(f"{served.web}/plain/x.gguf", PATIENT).tensors
 
 
 def test_a_damaged_entry_does_not_harm_an_answer(served):
     """The header is read again."""
     served.plain["x.gguf"] = gguf_file()
-    first = load(f"{served.web}/plain/x.gguf", QUICK)
+    first = load(f"{served.web}/plain/x.gguf", PATIENT)
     entry = _entry(Path(environment().cache))
     entry.write_bytes(entry.read_bytes()[:-100] + bytes(100))
     forget_models(served)
-    assert first.tensors == load(f"{served.web}/plain/x.gguf", QUICK).tensors
+    assert first.tensors == load(f"{served.web}/plain/x.gguf", PATIENT).tensors

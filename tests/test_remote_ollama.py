@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gguf_writer import real_header
-from remote import QUICK, gguf_file
+from remote import PATIENT, gguf_file
 from tonnage.errors import CorruptError, SourceError, UnsupportedError
 from tonnage.model import gguf
 from tonnage.question import Question
@@ -36,7 +36,7 @@ def test_the_local_store_comes_first(served, monkeypatch, tmp_path):
     """A model that Ollama has pulled is read from its blob, and no one is asked."""
     monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path))
     blob = store(tmp_path)
-    model = load("ollama:llama3.1:8b", QUICK)
+    model = load("ollama:llama3.1:8b", PATIENT)
     assert ("llama3.1:8b", blob, SIZE, "file") == (model.name, model.source, model.file_bytes, model.basis)
     assert [] == served.seen
 
@@ -45,14 +45,14 @@ def test_a_model_that_ollama_pulled_from_the_hub(served, monkeypatch, tmp_path):
     """Such a model lies under the hub's name."""
     monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path))
     store(tmp_path, "hf.co/org/m-GGUF/Q4_K_M")
-    assert SIZE == load("ollama:hf.co/org/m-GGUF:Q4_K_M", QUICK).file_bytes
+    assert SIZE == load("ollama:hf.co/org/m-GGUF:Q4_K_M", PATIENT).file_bytes
 
 
 @pytest.mark.parametrize("name", ["ollama:llama3.1:8b", "ollama:library/llama3.1:8b", "OLLAMA:llama3.1:8b"])
 def test_the_registry_is_asked_else(served, name):
     """Manifest, blob, and the host that the blob lies on: three requests, 25 KB."""
     served.add_ollama("library/llama3.1/8b", gguf_file(), template=b"{{ .Prompt }}")
-    model = load(name, QUICK)
+    model = load(name, PATIENT)
     assert (SIZE, "llama3.1:8b") == (model.file_bytes, model.name)
     assert model.source.startswith("ollama:llama3.1:8b (sha256:")
     assert (3, True) == (len(served.seen), served.sent < 30_000)
@@ -61,7 +61,7 @@ def test_the_registry_is_asked_else(served, name):
 def test_the_tag_is_latest(served):
     """A name without a tag; its last word is no quant."""
     served.add_ollama("library/phi/latest", gguf_file())
-    opened = open_question(Question(model="ollama:phi"), QUICK)
+    opened = open_question(Question(model="ollama:phi"), PATIENT)
     assert ("phi:latest", None) == (opened.model.name, opened.question.quant)
 
 
@@ -70,7 +70,7 @@ def test_a_model_that_is_nowhere(served, monkeypatch, tmp_path):
     monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path))
     store(tmp_path)
     with pytest.raises(SourceError, match=r"no Ollama model llama3:8b: neither .* did you mean ollama:llama3\.1:8b\?"):
-        load("ollama:llama3:8b", QUICK)
+        load("ollama:llama3:8b", PATIENT)
 
 
 def test_a_model_that_is_no_gguf(served, monkeypatch, tmp_path):
@@ -78,7 +78,7 @@ def test_a_model_that_is_no_gguf(served, monkeypatch, tmp_path):
     monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path))
     store(tmp_path, kind="tensor")
     with pytest.raises(UnsupportedError, match="holds no GGUF model but tensor"):
-        load("ollama:llama3.1:8b", QUICK)
+        load("ollama:llama3.1:8b", PATIENT)
 
 
 @pytest.mark.parametrize("manifest", [b"{}", b"[]", b"<html>", b'{"layers":[{"digest":"sha256:..","size":1,"mediaType":"x"}]}', b"[" * 10**5])
@@ -86,7 +86,7 @@ def test_an_unsound_manifest(served, manifest):
     """What is no manifest is refused in one line."""
     served.faults["/manifests/"] = lambda handler: handler.send(200, manifest) or True
     with pytest.raises(CorruptError, match="is no manifest of Ollama"):
-        load("ollama:x", QUICK)
+        load("ollama:x", PATIENT)
 
 
 def test_a_blob_that_is_missing(served, monkeypatch, tmp_path):
@@ -94,4 +94,4 @@ def test_a_blob_that_is_missing(served, monkeypatch, tmp_path):
     monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path))
     os.unlink(store(tmp_path))
     with pytest.raises(SourceError, match=r"cannot read .*sha256-"):
-        load("ollama:llama3.1:8b", QUICK)
+        load("ollama:llama3.1:8b", PATIENT)
