@@ -46,7 +46,9 @@ def state_of(model: Model, mixer: Recurrent) -> State:
 def _heads(hp: Hparams, mixer: Recurrent) -> int:
     if mixer.kind == "kda":
         return max(int(n) for n in hp.per_layer("attention.head_count", 0))
-    return int(hp.get("ssm.time_step_rank") or 0) if mixer.kind in ("gated_delta", "mamba2") else int(hp.get("ssm.inner_size") or hp["embedding_length"])
+    if mixer.kind in ("gated_delta", "mamba2"):
+        return int(hp.need("ssm.time_step_rank"))
+    return int(hp.get("ssm.inner_size") or hp.need("embedding_length"))
 
 
 def _channels(hp: Hparams, mixer: Recurrent, channels: int) -> tuple[Segment, ...]:

@@ -1,9 +1,10 @@
 """The question in vLLM's own words: every argument resolved as this version resolves it."""
 
+from tonnage.engines.torch.frame import context_of
 from tonnage.engines.torch.ranks import Ranks, ranks_of
 from tonnage.engines.torch.storage import Storage, storage_of
 from tonnage.engines.vllm.build import Build, build_of
-from tonnage.errors import QuestionError, RefusedError
+from tonnage.errors import QuestionError, RefusedError, UnsupportedError
 from tonnage.frozen import dataclass
 from tonnage.hardware.budget import budgets_of
 from tonnage.hardware.types import Budget, Device
@@ -11,7 +12,6 @@ from tonnage.model.types import Compressed, Model, Recurrent
 from tonnage.question import Question
 from tonnage.units import GIB
 
-DEFAULT_CONTEXT = 32768
 BLOCK = 16
 KV_BYTES = {"fp8": 1, "fp8_e4m3": 1, "fp8_e5m2": 1, "bfloat16": 2, "float16": 2}
 LARGE, VERY_LARGE = 70 * GIB, 160 * GIB
@@ -84,13 +84,6 @@ def resolve(question: Question, model: Model) -> Settings:
     )
 
 
-def context_of(question: Question, model: Model) -> int:
-    """Tokens that one request may hold: as asked, else 32,768, or the model's own limit if smaller."""
-    if question.context == "native":
-        return model.context
-    return int(question.context or min(DEFAULT_CONTEXT, model.context))
-
-
 def _kind(question: Question) -> str:
     """The kind of speculative decoding, also of a JSON text as vLLM takes it."""
     text = (question.speculative or "").lower()
@@ -122,8 +115,6 @@ def _refuse(question: Question, model: Model, device: Device, storage: Storage, 
     if dtype != "auto" and dtype not in KV_BYTES:
         raise QuestionError(f"kv_cache_dtype={dtype}: known are auto, {', '.join(KV_BYTES)}")
     if any(isinstance(m, Compressed) for layer in model.layers for m in layer.mixers):
-        from tonnage.errors import UnsupportedError
-
         raise UnsupportedError(f"vLLM's cache of compressed attention ({model.architecture}) has no rules yet")
     if dtype.startswith("fp8") and _older(device, FP8_FROM):
         raise RefusedError(f"kv_cache_dtype={dtype}: {device.name} (compute capability {device.compute_capability}) has no FP8; leave it at auto")
