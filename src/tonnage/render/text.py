@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from tonnage.answer import DeviceAnswer, Estimate, Explanation, Part, Verdict
 from tonnage.question import Question
 from tonnage.render import Style, numbers
-from tonnage.render.headline import headline, reserved_bytes, settings, totals
+from tonnage.render.headline import capacity, headline, reserved_bytes, settings, totals
 from tonnage.units import GIB
 
 _COLOURS = {"fits": "32", "tight": "33", "offload": "33", "spills": "31", "pages": "31", "too big": "31"}
@@ -30,6 +30,9 @@ def _lines(estimate: Estimate, style: Style) -> Iterator[str]:
         yield from _device(title, device, style)
     yield ""
     yield from _wrapped(totals(estimate), style)
+    if estimate.capacity:
+        yield from _wrapped(capacity(estimate), style)
+        yield from (f"  {line}" for line in estimate.capacity.get("log", ()))
     if estimate.verdict:
         yield from _wrapped(f"{estimate.verdict.word}: {estimate.verdict.text}", style, paint=_colour(estimate.verdict))
     yield from _closing(estimate, style)
