@@ -4,7 +4,7 @@ import pytest
 
 from tonnage.engines.torch.ranks import Ranks, stages
 from tonnage.engines.torch.storage import storage_of
-from tonnage.engines.vllm.weights import weights_per_rank
+from tonnage.engines.torch.weights import weights_per_rank
 from tonnage.errors import RefusedError
 from tonnage.question import Question
 from torch_cases import VLLM, ident, model, settings

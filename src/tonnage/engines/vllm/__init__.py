@@ -2,6 +2,7 @@
 
 from tonnage.answer import DeviceAnswer, Estimate
 from tonnage.engines.torch.frame import per_device, resolved, weights_answer
+from tonnage.engines.torch.weights import RankWeights, weights_per_rank
 from tonnage.engines.vllm.budget import Taken, taken
 from tonnage.engines.vllm.capacity import Pool, cache_parts, judge, pool_of, told
 from tonnage.engines.vllm.command import launch
@@ -9,7 +10,6 @@ from tonnage.engines.vllm.groups import layout_of
 from tonnage.engines.vllm.notes import notes
 from tonnage.engines.vllm.settings import Settings, devices_of, resolve
 from tonnage.engines.vllm.summary import caches
-from tonnage.engines.vllm.weights import RankWeights, weights_per_rank
 from tonnage.hardware.budget import backend_of
 from tonnage.hardware.types import Budget, Deduction
 from tonnage.model.types import NOTHING, Attached, Model

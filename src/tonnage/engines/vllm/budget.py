@@ -7,8 +7,8 @@ what weights, the profiling run's peak, memory outside PyTorch and, from 0.21 on
 from math import ceil
 
 from tonnage.answer import Band, Part
+from tonnage.engines.torch.weights import MXFP4_DOUBT, RankWeights
 from tonnage.engines.vllm.settings import Settings
-from tonnage.engines.vllm.weights import MXFP4_DOUBT, RankWeights
 from tonnage.errors import RefusedError
 from tonnage.frozen import dataclass
 from tonnage.hardware.types import Budget

@@ -1,7 +1,6 @@
 """The launch commands that an answer is about; past one host, Ray's head and workers."""
 
-import re
-
+from tonnage.engines.torch.words import quoted
 from tonnage.engines.vllm.settings import Settings
 from tonnage.model.types import Model
 from tonnage.question import Question
@@ -20,11 +19,6 @@ def launch(question: Question, model: Model, settings: Settings) -> dict[str, st
         f"ray worker, on each of {hosts - 1} more": "ray start --block --address=HEAD_ADDRESS:6379",
         "vllm": f"{serve} --distributed-executor-backend ray",
     }
-
-
-def quoted(word: str) -> str:
-    """The word as a shell takes it for one."""
-    return word if re.fullmatch(r"[\w./:@%+=-]+", word) else "'" + word.replace("'", "'\\''") + "'"
 
 
 def _options(question: Question, settings: Settings) -> list[str]:

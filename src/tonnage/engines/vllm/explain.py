@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from tonnage.answer import Explanation, Part
+from tonnage.engines.torch.weights import weights_per_rank
 from tonnage.engines.vllm import planned, stage_of
 from tonnage.engines.vllm.budget import activations, network_bytes, rope_bytes
 from tonnage.engines.vllm.groups import blocks_of
 from tonnage.engines.vllm.pages import STATE
 from tonnage.engines.vllm.settings import Settings, devices_of, resolve
-from tonnage.engines.vllm.weights import weights_per_rank
 from tonnage.errors import QuestionError, nearest
 from tonnage.model.types import Model
 from tonnage.question import Question

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
+from tonnage.engines.torch.weights import RankWeights
 from tonnage.engines.vllm.capacity import Pool
 from tonnage.engines.vllm.pages import SLIDING, STATE
 from tonnage.engines.vllm.settings import Settings
-from tonnage.engines.vllm.weights import RankWeights
 from tonnage.hardware.devices import find_all
 from tonnage.hardware.types import Budget
 from tonnage.model.types import Model
