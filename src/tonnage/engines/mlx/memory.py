@@ -42,6 +42,6 @@ def _state(model: Model, mixer: Recurrent) -> int:
 
 
 def peak_bytes(model: Model, settings: Settings) -> int:
-    """The last chunk of the prompt with the logits of all its tokens (generate.py takes the last row after the model has run)."""
+    """A chunk of the prompt with the logits of all its tokens, as public peaks show; generate.py itself reads the last token's alone."""
     tokens = min(settings.context, settings.chunk)
     return tokens * 2 * (model.n_vocab + HIDDEN_COPIES * model.n_embd) * settings.users
