@@ -25,7 +25,7 @@ FLOORS = (
     {"place"},
     {"speed", "cost", "verdict"},
     {"estimation"},
-    {"solve", "survey"},
+    {"solve", "survey", "comparison"},
     {"calculators", "evidence", "explain", "remote", "render"},
     {"source"},
     {"api", "verbs", "cli", "serve", "site", "mcp", "__main__", "__init__"},

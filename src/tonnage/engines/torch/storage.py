@@ -70,12 +70,19 @@ def storage_of(question: Question, model: Model, engine: str) -> Storage:
         raise UnsupportedError(f"{engine} is not answered for GGUF files: name the model that {model.name} was made of, and a format with --quant")
     if question.quant and question.quant.lower() != "file":
         return _asked(question.quant, engine)
-    scheme = schemes.recognise(model.config)
+    scheme = _published(model)
     if scheme is None:
         return Storage("bf16", None)
     name = scheme.format if formats.find(scheme.format) else "mlx-4bit" if scheme.method == "mlx" else scheme.format
     _loadable(name, engine)
     return Storage(name, scheme, by_full_names=engine == "vllm" and scheme.method == "fp8")
+
+
+def _published(model: Model) -> Scheme | None:
+    try:
+        return schemes.recognise(model.config)
+    except UnsupportedError as error:
+        raise UnsupportedError(f"{model.name}: {error}; name a format with --quant, such as w4a16 or fp8") from None
 
 
 def _asked(quant: str, engine: str) -> Storage:
