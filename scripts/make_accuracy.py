@@ -10,6 +10,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
+import make_engines_accuracy  # noqa: E402
 import published_sizes as published  # noqa: E402
 from generated import fill  # noqa: E402
 from published_sizes import Published  # noqa: E402
@@ -25,7 +26,8 @@ Cells = Iterable[object]
 
 def text() -> str:
     """The page."""
-    return fill(TARGET.read_text(encoding="utf-8"), {name: write() for name, write in BLOCKS.items()})
+    blocks = {**BLOCKS, **make_engines_accuracy.BLOCKS}
+    return fill(TARGET.read_text(encoding="utf-8"), {name: write() for name, write in blocks.items()})
 
 
 def table(head: str, rows: Iterable[Cells], right: str = "") -> str:

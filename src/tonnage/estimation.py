@@ -15,6 +15,7 @@ ENGINES = {
     "sglang": "tonnage.engines.sglang",
     "transformers": "tonnage.engines.transformers",
     "mlx": "tonnage.engines.mlx",
+    "exllamav3": "tonnage.engines.exllamav3",
 }
 """name -> package with `answer`, and `explain` in a module of its own; imported when first asked for"""
 
