@@ -44,7 +44,7 @@ def capacity(estimate: Estimate) -> str:
     taken = [nbytes for nbytes in told.get("taken_bytes", ()) if nbytes is not None]
     words = [f"need {numbers.gib(max(device.total_bytes for device in estimate.devices))} GiB a device"]
     words += [f"{estimate.engine} takes {numbers.gib(max(taken))} GiB"] if taken else []
-    if told.get("kv_tokens") is not None:
+    if told.get("kv_tokens"):
         cache = f"its cache of {numbers.gib(int(told['available_kv_bytes']))} GiB holds {numbers.tokens(int(told['kv_tokens']))} tokens"
         words.append(f"{cache}, {told['concurrency']:.2f} requests of {numbers.tokens(int(estimate.question['context']))}")
     return "; ".join(words) if told else ""

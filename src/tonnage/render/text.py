@@ -39,9 +39,11 @@ def _lines(estimate: Estimate, style: Style) -> Iterator[str]:
 
 
 def _closing(estimate: Estimate, style: Style) -> Iterator[str]:
-    for command in estimate.command.values():
+    for name, command in estimate.command.items():
         yield ""
-        yield from _command(command, style.width)
+        if len(estimate.command) > 1:
+            yield f"# {name}"
+        yield from command.splitlines() if "\n" in command else _command(command, style.width)
     notes = [*estimate.notes, *_assumed(estimate)]
     if notes:
         yield ""
@@ -60,11 +62,23 @@ def _assumed(estimate: Estimate) -> Iterator[str]:
 
 
 def _titled(estimate: Estimate) -> Iterator[tuple[str, DeviceAnswer]]:
-    """Devices that hold something; GPUs are numbered where there are several, as the engine numbers them."""
+    """Devices that hold something; GPUs are numbered where there are several, as the engine numbers them; neighbours that are alike come once."""
     several = sum(device.kind != "host" for device in estimate.devices) > 1
+    first = 0
     for i, device in enumerate(estimate.devices):
+        following = estimate.devices[i + 1] if i + 1 < len(estimate.devices) else None
+        if following is not None and _alike(device, following):
+            continue
         if device.parts:
-            yield "host memory" if device.kind == "host" else f"{i}: {device.name}" if several else device.name, device
+            numbered = f"{first}-{i}: each {device.name}" if first < i else f"{i}: {device.name}" if several else device.name
+            yield "host memory" if device.kind == "host" else numbered, device
+        first = i + 1
+
+
+def _alike(a: DeviceAnswer, b: DeviceAnswer) -> bool:
+    """Whether two devices hold the same, and as much of it."""
+    rows = [[(part.part, part.bytes, part.error and (part.error.low, part.error.high)) for part in device.parts] for device in (a, b)]
+    return (a.name, a.usable_bytes, rows[0]) == (b.name, b.usable_bytes, rows[1])
 
 
 def _device(title: str, device: DeviceAnswer, style: Style) -> Iterator[str]:

@@ -63,8 +63,64 @@ def test_past_one_host_ray_joins_the_hosts():
     """Head, workers, and a server that uses them."""
     commands = ask("deepseek-v3", device="16x H100", tensor_parallel=8, pipeline_parallel=2, context=8192).command
 
-    assert ["ray head", "ray worker, on each of 1 more", "vllm"] == list(commands)
+    assert ["ray head", "ray worker, on each of 1 more", "vllm", "kubernetes"] == list(commands)
     assert commands["vllm"].endswith("--distributed-executor-backend ray")
+
+
+def closed(required, **properties):
+    """An object of these properties and no others."""
+    return {"type": "object", "required": required.split(), "properties": properties, "additionalProperties": False}
+
+
+TEXT, PORT = {"type": "string"}, {"type": "integer", "minimum": 1, "maximum": 65535}
+CONTAINER = closed(
+    "name image command resources",
+    name={"type": "string", "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"},
+    image={"type": "string", "pattern": r"^[\w./-]+:[\w.-]+$"},
+    command={"type": "array", "items": TEXT, "minItems": 1},
+    resources=closed("limits", limits=closed("nvidia.com/gpu", **{"nvidia.com/gpu": {"type": "string", "pattern": "^[1-9][0-9]*$"}})),
+    volumeMounts={"type": "array", "items": closed("name mountPath", name=TEXT, mountPath=TEXT)},
+    ports={"type": "array", "items": closed("containerPort", containerPort=PORT)},
+    readinessProbe=closed("httpGet", httpGet=closed("path port", path=TEXT, port=PORT), periodSeconds={"type": "integer"}),
+)
+VOLUME = closed(
+    "name emptyDir", name=TEXT, emptyDir=closed("medium", medium={"const": "Memory"}, sizeLimit={"type": "string", "pattern": "^[0-9]+[KMG]i$"})
+)
+POD = closed("containers", containers={"type": "array", "items": CONTAINER, "minItems": 1}, volumes={"type": "array", "items": VOLUME})
+TEMPLATE = closed("spec", metadata=closed("labels", labels={"type": "object", "additionalProperties": TEXT}), spec=POD)
+MANIFEST = closed(
+    "apiVersion kind metadata spec",
+    apiVersion={"const": "leaderworkerset.x-k8s.io/v1"},
+    kind={"const": "LeaderWorkerSet"},
+    metadata=closed("name", name={"type": "string", "pattern": "^[a-z]([-a-z0-9]*[a-z0-9])?$", "maxLength": 63}),
+    spec=closed(
+        "leaderWorkerTemplate",
+        replicas={"type": "integer", "minimum": 1},
+        leaderWorkerTemplate=closed(
+            "size workerTemplate",
+            size={"type": "integer", "minimum": 2},
+            restartPolicy={"enum": ["Default", "RecreateGroupOnPodRestart", "None"]},
+            leaderTemplate=TEMPLATE,
+            workerTemplate=TEMPLATE,
+        ),
+    ),
+)
+"""the fields of leaderworkerset.x-k8s.io/v1 and core/v1 that a manifest may use"""
+
+
+@pytest.mark.parametrize("name", ["deepseek-v3", "kimi-k2-instruct", "qwen3-235b-a22b"])
+def test_the_manifest_is_the_same_plan(name):
+    """It keeps to the schema, and has as many GPUs as ranks."""
+    commands = ask(name, device="16x H100", tensor_parallel=4, pipeline_parallel=4, context=8192).command
+    first, *body, last = commands["kubernetes"].splitlines()
+    manifest = json.loads("\n".join(body))
+    template = manifest["spec"]["leaderWorkerTemplate"]
+    leader = template["leaderTemplate"]["spec"]["containers"][0]
+
+    assert ("kubectl apply -f - <<'END'", "END") == (first, last)
+    assert [] == [error.message for error in jsonschema.Draft202012Validator(MANIFEST).iter_errors(manifest)]
+    assert 16 == template["size"] * int(leader["resources"]["limits"]["nvidia.com/gpu"])
+    assert commands["vllm"] in leader["command"][2]
 
 
 REFUSED = [

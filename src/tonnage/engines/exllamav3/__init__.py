@@ -2,7 +2,7 @@
 
 from tonnage.answer import Band, DeviceAnswer, Estimate, Part, WeightsAnswer
 from tonnage.engines.exllamav3.memory import SCALE_BITS, bits_of, cache_bytes, weights_bytes
-from tonnage.engines.torch.frame import context_of, resolved
+from tonnage.engines.torch.frame import context_of, known, resolved
 from tonnage.engines.torch.words import quoted
 from tonnage.errors import QuestionError, RefusedError, UnsupportedError
 from tonnage.hardware.budget import budgets_of
@@ -40,8 +40,8 @@ def answer(question: Question, model: Model, attached: Attached = NOTHING) -> Es
         model=model,
         weights=_weights(model, name, held + on_host),
         devices=(
-            DeviceAnswer(gpu.name, gpu.kind, tuple(parts), gpu.capacity_bytes, gpu.usable_bytes, gpu.deductions),
-            DeviceAnswer("host", "host", (host,)),
+            DeviceAnswer(gpu.name, gpu.kind, known(model, parts), gpu.capacity_bytes, gpu.usable_bytes, gpu.deductions),
+            DeviceAnswer("host", "host", known(model, (host,))),
         ),
         engine=f"ExLlamaV3 {question.engine_version or NEWEST}",
         command={"exllamav3": _command(model, name, context * users, kv_bits)},

@@ -3,8 +3,9 @@
 from tonnage.answer import Band, DeviceAnswer, Estimate, Part, WeightsAnswer
 from tonnage.engines.mlx.memory import cache_bytes, peak_bytes
 from tonnage.engines.mlx.settings import Settings, device_of, resolve
-from tonnage.engines.torch.frame import resolved
+from tonnage.engines.torch.frame import known, resolved
 from tonnage.engines.torch.words import quoted
+from tonnage.hardware.types import Budget
 from tonnage.model.types import NOTHING, Attached, Model
 from tonnage.question import Question
 
@@ -23,12 +24,17 @@ def answer(question: Question, model: Model, attached: Attached = NOTHING) -> Es
         assumed=assumed,
         model=model,
         weights=_weights(model, settings),
-        devices=(DeviceAnswer(machine.name, machine.kind, parts(model, settings), machine.capacity_bytes, machine.usable_bytes, machine.deductions),),
+        devices=(_device(model, settings, machine),),
         engine=f"mlx-lm {settings.version}",
         command={"mlx": launch(model, settings)},
         notes=_notes(model, settings),
         caches=(("all layers", len(model.layers) - model.n_nextn, f"{kv:,} bytes of keys and values, {state:,} of states a sequence"),),
     )
+
+
+def _device(model: Model, settings: Settings, machine: Budget) -> DeviceAnswer:
+    held = known(model, parts(model, settings))
+    return DeviceAnswer(machine.name, machine.kind, held, machine.capacity_bytes, machine.usable_bytes, machine.deductions)
 
 
 def loaded_bytes(model: Model, settings: Settings) -> int:

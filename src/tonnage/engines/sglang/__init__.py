@@ -4,7 +4,7 @@ from tonnage.answer import Band, DeviceAnswer, Estimate, Part, Verdict
 from tonnage.engines.sglang.command import launch
 from tonnage.engines.sglang.pools import Cells, Pools, concurrency, needed, pools, widest_stage
 from tonnage.engines.sglang.settings import Settings, resolve
-from tonnage.engines.torch.frame import per_device, resolved, weights_answer
+from tonnage.engines.torch.frame import known, per_device, resolved, weights_answer
 from tonnage.engines.torch.weights import RankWeights, weights_per_rank
 from tonnage.hardware.budget import backend_of, budgets_of
 from tonnage.hardware.types import Budget, Deduction, Device
@@ -34,7 +34,7 @@ def answer(question: Question, model: Model, attached: Attached = NOTHING) -> Es
         assumed=assumed,
         model=model,
         weights=weights_answer(model, settings.storage, per_rank),
-        devices=tuple(_device(gpu, weights[i // ranks.tp % ranks.pp], cell, settings) for i, gpu in enumerate(gpus)),
+        devices=tuple(_device(model, gpu, weights[i // ranks.tp % ranks.pp], cell, settings) for i, gpu in enumerate(gpus)),
         engine=f"SGLang {settings.version}",
         verdict=judge(found, cell, settings, rest),
         capacity=told(found, cell, settings, rest, gpus),
@@ -64,7 +64,7 @@ def taken_of(gpu: Budget, settings: Settings) -> int | None:
     return CONTEXT + round((gpu.usable_bytes - CONTEXT) * settings.fraction)
 
 
-def _device(gpu: Budget, weights: RankWeights, cell: Cells, settings: Settings) -> DeviceAnswer:
+def _device(model: Model, gpu: Budget, weights: RankWeights, cell: Cells, settings: Settings) -> DeviceAnswer:
     kv, state = needed(cell, settings)
     doubt = round(WEIGHTS_BAND * weights.parameters)
     low, high = CONTEXT_BAND
@@ -73,11 +73,11 @@ def _device(gpu: Budget, weights: RankWeights, cell: Cells, settings: Settings) 
     parts.append(Part("runtime", CONTEXT, "assumed", Band(-low, high), "runtime"))
     taken = taken_of(gpu, settings)
     if taken is None:
-        return DeviceAnswer(gpu.name, gpu.kind, tuple(parts), gpu.capacity_bytes, gpu.usable_bytes, gpu.deductions)
+        return DeviceAnswer(gpu.name, gpu.kind, known(model, parts), gpu.capacity_bytes, gpu.usable_bytes, gpu.deductions)
     kept = Deduction(
         "for graphs and activations, beyond mem_fraction_static", (gpu.usable_bytes or 0) - taken, "rule", f"{settings.fraction:g} is taken"
     )
-    return DeviceAnswer(gpu.name, gpu.kind, tuple(parts), gpu.capacity_bytes, taken, (*gpu.deductions, kept))
+    return DeviceAnswer(gpu.name, gpu.kind, known(model, parts), gpu.capacity_bytes, taken, (*gpu.deductions, kept))
 
 
 def told(found: Pools | None, cell: Cells, settings: Settings, rest: int | None, gpus: tuple[Budget, ...]) -> dict[str, object]:

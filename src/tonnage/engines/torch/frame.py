@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from tonnage.answer import WeightsAnswer
+from tonnage.answer import Part, WeightsAnswer
 from tonnage.engines.torch.cuts import whole
 from tonnage.engines.torch.layouts import LAYOUTS
 from tonnage.engines.torch.storage import Storage
+from tonnage.frozen import replace
 from tonnage.model.pieces import Piece, pieces
 from tonnage.model.towers import tower
 from tonnage.model.types import Model
@@ -63,6 +64,11 @@ def resolved(question: Question, filled: Mapping[str, Any]) -> tuple[dict[str, A
     given = to_dict(question)
     known = {key: value for key, value in filled.items() if value is not None}
     return {**given, **known}, tuple(key for key in known if key not in given)
+
+
+def known(model: Model, parts: Sequence[Part]) -> tuple[Part, ...]:
+    """The parts; those of a model that was told in bare numbers rest on assumptions, whatever the rule."""
+    return tuple(replace(part, basis="assumed") for part in parts) if model.basis == "assumed" else tuple(parts)
 
 
 def per_device(stages: Sequence[int], tp: int, dp: int) -> tuple[int, ...]:

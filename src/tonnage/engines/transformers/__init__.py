@@ -1,7 +1,7 @@
 """Transformers: weights, cache object and the prompt's peak on every device; or what fine-tuning takes."""
 
 from tonnage.answer import Band, DeviceAnswer, Estimate, Part
-from tonnage.engines.torch.frame import resolved, weights_answer
+from tonnage.engines.torch.frame import known, resolved, weights_answer
 from tonnage.engines.transformers import training
 from tonnage.engines.transformers.cache import cache_bytes, layer_bytes
 from tonnage.engines.transformers.command import snippet
@@ -29,7 +29,7 @@ def answer(question: Question, model: Model, attached: Attached = NOTHING) -> Es
         lines, command = [training.parts(model, settings.storage, plan)] * len(gpus), training_command(model, plan)
     filled, assumed = resolved(question, _filled(question, settings, plan))
     weights = weights_answer(model, settings.storage, ())
-    devices = tuple(_device(gpu, parts) for gpu, parts in zip(gpus, lines, strict=True))
+    devices = tuple(_device(model, gpu, parts) for gpu, parts in zip(gpus, lines, strict=True))
     engine = f"Transformers {settings.build.name}"
     notes = _notes(model, settings, plan)
     return Estimate(filled, assumed, model, weights, devices, engine, command={"transformers": command}, notes=notes, caches=_caches(model, settings))
@@ -55,10 +55,10 @@ def inference(model: Model, settings: Settings, devices: int) -> list[tuple[Part
     return found
 
 
-def _device(gpu: Budget, parts: tuple[Part, ...]) -> DeviceAnswer:
+def _device(model: Model, gpu: Budget, parts: tuple[Part, ...]) -> DeviceAnswer:
     low, high = CONTEXT_BAND
     runtime = (Part("runtime", CONTEXT_BYTES, "assumed", Band(-low, high), "runtime"),) if gpu.device.is_known else ()
-    return DeviceAnswer(gpu.name, gpu.kind, (*parts, *runtime), gpu.capacity_bytes, gpu.usable_bytes, gpu.deductions)
+    return DeviceAnswer(gpu.name, gpu.kind, known(model, (*parts, *runtime)), gpu.capacity_bytes, gpu.usable_bytes, gpu.deductions)
 
 
 def _caches(model: Model, settings: Settings) -> tuple[tuple[str, int, str], ...]:

@@ -1,7 +1,7 @@
 """vLLM: what its ranks load, what it takes of a device, and how many tokens its cache then holds."""
 
 from tonnage.answer import DeviceAnswer, Estimate
-from tonnage.engines.torch.frame import per_device, resolved, weights_answer
+from tonnage.engines.torch.frame import known, per_device, resolved, weights_answer
 from tonnage.engines.torch.weights import RankWeights, weights_per_rank
 from tonnage.engines.vllm.budget import Taken, taken
 from tonnage.engines.vllm.capacity import Pool, cache_parts, judge, pool_of, told
@@ -28,7 +28,7 @@ def answer(question: Question, model: Model, attached: Attached = NOTHING) -> Es
         assumed=assumed,
         model=model,
         weights=weights_answer(model, settings.storage, _parameters(weights, settings)),
-        devices=tuple(_device(pool, settings, gpu, take, i) for i, (gpu, take) in enumerate(zip(gpus, takes, strict=True))),
+        devices=tuple(_device(model, pool, settings, gpu, take, i) for i, (gpu, take) in enumerate(zip(gpus, takes, strict=True))),
         engine=f"vLLM {settings.build.name}",
         verdict=judge(pool, settings),
         capacity={**told(pool, settings), "taken_bytes": [take.requested for take in takes]},
@@ -71,14 +71,14 @@ def _parameters(weights: tuple[RankWeights, ...], settings: Settings) -> tuple[i
     return per_device([rank.parameters for rank in weights], settings.ranks.tp, settings.ranks.dp)
 
 
-def _device(pool: Pool, settings: Settings, gpu: Budget, take: Taken, i: int) -> DeviceAnswer:
+def _device(model: Model, pool: Pool, settings: Settings, gpu: Budget, take: Taken, i: int) -> DeviceAnswer:
     """A device and what the question needs of it; `usable` is what vLLM takes."""
     first, *others = take.parts
     parts = (first, *cache_parts(pool.layout, settings, stage_of(i, settings)), *(part for part in others if part.bytes or part.error))
     kept = (gpu.usable_bytes or 0) - (take.requested or 0)
     row = Deduction("left free by gpu_memory_utilization", kept, "rule", f"{settings.utilization:g} is taken")
     rows = (*gpu.deductions, row) if take.requested is not None else gpu.deductions
-    return DeviceAnswer(gpu.name, gpu.kind, parts, gpu.capacity_bytes, take.requested, rows)
+    return DeviceAnswer(gpu.name, gpu.kind, known(model, parts), gpu.capacity_bytes, take.requested, rows)
 
 
 def _filled(question: Question, settings: Settings) -> dict[str, object]:

@@ -56,7 +56,7 @@ def told(pool: Pool, settings: Settings) -> Mapping[str, Any]:
         "largest_context": None if blocks is None else _largest(layout, blocks, settings),
         "replicas": settings.ranks.dp,
     }
-    return found | ({"log": list(log_lines(pool, settings))} if blocks is not None else {})
+    return found | ({"log": list(log_lines(pool, settings))} if blocks else {})
 
 
 def _largest(layout: Layout, blocks: int, settings: Settings) -> int:

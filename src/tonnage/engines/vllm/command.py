@@ -1,6 +1,10 @@
 """The launch commands that an answer is about; past one host, Ray's head and workers."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from tonnage.engines.torch.words import quoted
+from tonnage.engines.vllm.kubernetes import manifest
 from tonnage.engines.vllm.settings import Settings
 from tonnage.model.types import Model
 from tonnage.question import Question
@@ -14,11 +18,21 @@ def launch(question: Question, model: Model, settings: Settings) -> dict[str, st
     hosts = -(-settings.ranks.tp * settings.ranks.pp // GPUS_PER_HOST)
     if hosts < 2:
         return {"vllm": serve}
+    ray = f"{serve} --distributed-executor-backend ray"
+    gpus = settings.ranks.tp * settings.ranks.pp // hosts
     return {
         "ray head": "ray start --head --port=6379",
         f"ray worker, on each of {hosts - 1} more": "ray start --block --address=HEAD_ADDRESS:6379",
-        "vllm": f"{serve} --distributed-executor-backend ray",
+        "vllm": ray,
+        "kubernetes": _applied(manifest(model.name, settings.build.name, ray, hosts, gpus)),
     }
+
+
+def _applied(manifest: Mapping[str, Any]) -> str:
+    """The manifest, read by kubectl from its standard input."""
+    import json
+
+    return f"kubectl apply -f - <<'END'\n{json.dumps(manifest, indent=1)}\nEND"
 
 
 def _options(question: Question, settings: Settings) -> list[str]:

@@ -116,8 +116,9 @@ def _refuse(question: Question, model: Model, device: Device, storage: Storage, 
         raise QuestionError(f"kv_cache_dtype={dtype}: known are auto, {', '.join(KV_BYTES)}")
     if any(isinstance(m, Compressed) for layer in model.layers for m in layer.mixers):
         raise UnsupportedError(f"vLLM's cache of compressed attention ({model.architecture}) has no rules yet")
-    if dtype.startswith("fp8") and _older(device, FP8_FROM):
-        raise RefusedError(f"kv_cache_dtype={dtype}: {device.name} (compute capability {device.compute_capability}) has no FP8; leave it at auto")
+    if dtype in ("fp8", "fp8_e4m3") and _older(device, FP8_FROM):
+        told = f"{device.name} (compute capability {device.compute_capability}) has no FP8"
+        raise RefusedError(f"kv_cache_dtype={dtype}: {told}; leave it at auto, or take fp8_e5m2")
     if storage.name.startswith("fp8") and _older(device, FP8_WEIGHTS_FROM):
         raise RefusedError(f"quant={storage.name}: {device.name} (compute capability {device.compute_capability}) cannot compute with FP8 weights")
 
