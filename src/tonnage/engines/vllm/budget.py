@@ -15,6 +15,8 @@ from tonnage.hardware.types import Budget
 from tonnage.model.types import Attention, Experts, Latent, Model
 from tonnage.units import GIB
 
+OF_OTHERS = ("in use by others", "display", "the system itself")
+"""deductions that are part of what CUDA calls the total, and not of what is free"""
 OUTSIDE_ALONE, OUTSIDE_SHARED = round(0.14 * GIB), round(0.54 * GIB)
 """memory outside PyTorch with one rank and with several: six rows of a public table of 0.11 on H100 (0.13 to 0.14, 0.54 to 0.55 GiB)"""
 OUTSIDE_BAND = (0.11, 0.5)
@@ -52,8 +54,7 @@ def requested_of(gpu: Budget, settings: Settings) -> int | None:
     """ceil(total x utilisation) of what CUDA calls the total."""
     if gpu.usable_bytes is None:
         return None
-    in_use = sum(row.bytes for row in gpu.deductions if row.basis == "given" and row.source == "in_use")
-    total = gpu.usable_bytes + in_use
+    total = gpu.usable_bytes + sum(row.bytes for row in gpu.deductions if row.what in OF_OTHERS)
     requested = ceil(total * settings.utilization)
     if requested > gpu.usable_bytes:
         least = int(100 * gpu.usable_bytes / total) / 100

@@ -40,7 +40,8 @@ class Build:
 
 
 _SORTED, _KERNEL = (38.4, True), (14.0, False)
-"""the sampler's peak: sort-based top-k and top-p (fitted on six logs, 0.4 %); the Triton and FlashInfer kernels since (reckoned, no log)"""
+"""the sampler's peak: sort-based top-k and top-p (fitted on six logs, 0.4 %); the Triton and FlashInfer kernels since
+(reckoned; of two logs of one setting of 0.20, on unified memory, one left 0.2 GiB more for the cache and the other 3.2 GiB less)"""
 
 _TABLE = (
     ((0, 11), Build("0.11", 0.90, False, 1, 64, 1, 1, False, False, *_SORTED, False, False)),
