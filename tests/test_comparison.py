@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import tonnage
 from tonnage.cli import main
 from tonnage.comparison import compare
 from tonnage.estimation import ENGINES, estimate
@@ -53,6 +54,14 @@ def test_the_command_prints_every_form(capsys, form):
     assert all(word in told for word in ("llama.cpp", "vLLM", "SGLang", "Transformers", "mlx"))
     if form == "json":
         assert [len(ENGINES), len(ENGINES) - len(ALONE)] == [len(json.loads(told)[key]) for key in ("differences", "answers")]
+
+
+def test_python_asks_the_same():
+    """`tonnage.compare` takes the keys of a question, and engines by name."""
+    rows = tonnage.compare("llama-3.1-8b-instruct", engines=("vllm", "mlx"), context="32K")
+
+    assert ["vllm", "mlx"] == [row.engine for row in rows]
+    assert all(row.needed_bytes > 2**30 for row in rows)
 
 
 def test_engines_can_be_chosen(capsys):

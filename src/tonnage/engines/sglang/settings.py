@@ -1,4 +1,4 @@
-"""The question in SGLang's own words: every argument resolved as version 0.5.23 does (server_args.py)."""
+"""The question in SGLang's own words: every argument resolved as version 0.5.23 does (arg_groups/memory_hook.py)."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ from tonnage.hardware.budget import budgets_of
 from tonnage.hardware.types import Budget, Device
 from tonnage.model.types import Compressed, Latent, Model
 from tonnage.question import Question
-from tonnage.units import GIB, MIB, ceil_div
+from tonnage.units import GIB, MIB
 
 BY_MEMORY = ((20, 2048, 8, 8), (35, 4096, 48, 160), (60, 4096, 32, 160), (160, 8192, 256, 512))
 """below so many GiB: tokens of a chunk of the prompt, sequences of the largest decode graph with fewer than four ranks, and with four"""
@@ -22,6 +22,7 @@ KV_BITS = {"auto": 16, "bfloat16": 16, "fp8": 8, "fp8_e4m3": 8, "fp8_e5m2": 8, "
 PREFILL_GRAPH = 8
 """MiB of each graph over a part of the prompt"""
 LATENT_GRAPHS = 1536
+"""MiB of all of these where attention is latent"""
 LEAST_RESERVED = 10240
 """MiB kept free at least, above 60 GiB"""
 WINDOW_RATIO = 0.8
@@ -62,7 +63,7 @@ def resolve(question: Question, model: Model) -> Settings:
     if dtype not in KV_BITS:
         raise QuestionError(f"kv_cache_dtype={dtype}: known are {', '.join(KV_BITS)}")
     chunk, decode = _by_memory(gpus[0].device if gpus else None, ranks)
-    chunk = question.max_num_batched_tokens or chunk
+    chunk, decode = question.max_num_batched_tokens or chunk, min(decode, question.max_num_seqs or decode)
     return Settings(
         version=version_of(question.engine_version),
         storage=storage_of(question, model, "sglang"),
@@ -112,11 +113,17 @@ def is_latent(model: Model) -> bool:
 
 def default_fraction(gpu_mib: int, chunk: int, ranks: Ranks, decode: int, *, latent: bool) -> float:
     """(memory - reserved) / memory, to three places."""
-    graphs = LATENT_GRAPHS if latent else 2 * decode + PREFILL_GRAPH * ceil_div(chunk, 512)
+    graphs = 2 * decode + (LATENT_GRAPHS if latent else PREFILL_GRAPH * prefill_graphs(chunk))
     reserved = 512 + 1.5 * max(chunk, 2048) + ranks.tp * ranks.pp / 8 * 1024 + graphs
     if gpu_mib > 60 * 1024:
         reserved = max(reserved, LEAST_RESERVED)
     return round((gpu_mib - reserved) / gpu_mib, 3)
+
+
+def prefill_graphs(chunk: int) -> int:
+    """Graphs over parts of the prompt, by tokens: close together below 1,024, every 512 above 4,096 (generate_prefill_cuda_graph_batch_sizes)."""
+    ladders = ((4, 32, 4), (48, 256, 16), (288, 512, 32), (576, 1024, 64), (1280, 4096, 256), (4608, chunk, 512))
+    return sum(len(range(first, min(last, chunk) + 1, step)) for first, last, step in ladders)
 
 
 def vision_factor(model: Model) -> float:
