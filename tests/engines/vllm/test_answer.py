@@ -129,6 +129,7 @@ REFUSED = [
     ({"device": "RTX 3090", "kv_cache_dtype": "fp8"}, RefusedError, "no FP8"),
     ({"device": "V100 32GB", "quant": "fp8"}, RefusedError, "FP8 weights"),
     ({"device": "m4 max 128"}, RefusedError, "CUDA and ROCm"),
+    ({"context": 200000}, RefusedError, "trained for 131,072 tokens"),
     ({"quant": "Q4_K_M"}, UnsupportedError, "vllm cannot load 'Q4_K_M'"),
     ({"quant": "mlx-4bit"}, UnsupportedError, "vllm cannot load 'mlx-4bit'"),
     ({"engine_version": "0.34"}, UnsupportedError, "0.11 to 0.33"),

@@ -112,6 +112,11 @@ def _defaults(device: Device, build: Build) -> tuple[int, int]:
 def _refuse(question: Question, model: Model, device: Device, storage: Storage, dtype: str) -> None:
     if device.backends and not {"cuda", "rocm"} & set(device.backends):
         raise RefusedError(f"device={device.name}: vLLM computes on CUDA and ROCm, {device.name} knows {' and '.join(device.backends)}")
+    if context_of(question, model) > model.context and model.basis != "assumed":
+        raise RefusedError(
+            f"context={context_of(question, model):,}: {model.name} was trained for {model.context:,} tokens, and vLLM refuses more "
+            "unless VLLM_ALLOW_LONG_MAX_MODEL_LEN=1 is set"
+        )
     if dtype != "auto" and dtype not in KV_BYTES:
         raise QuestionError(f"kv_cache_dtype={dtype}: known are auto, {', '.join(KV_BYTES)}")
     if any(isinstance(m, Compressed) for layer in model.layers for m in layer.mixers):
