@@ -1,6 +1,6 @@
 """The versions of vLLM that the rules speak of, and what differs between them.
 
-Read in 0.11, 0.13, 0.17.1, 0.19, 0.21, 0.24 and 0.33; a version between two that were read is answered as the older one.
+Read in 0.11, 0.17.1, 0.19, 0.21, 0.24 and 0.33; a version between two that were read is answered as the older one.
 """
 
 import re
@@ -48,7 +48,7 @@ _TABLE = (
     ((0, 17), Build("0.17", 0.90, False, 1, 128, 1, 1, False, False, *_KERNEL, False, False)),
     ((0, 20), Build("0.20", 0.90, False, 1, 128, 1, 1, True, False, *_KERNEL, False, False)),
     ((0, 21), Build("0.21", 0.92, True, 1, 128, 1, 1, True, True, *_KERNEL, False, False)),
-    ((0, 25), Build("0.25", 0.92, True, 64, 128, 2, 1, True, True, *_KERNEL, True, True)),
+    ((0, 33), Build("0.33", 0.92, True, 64, 128, 2, 1, True, True, *_KERNEL, True, True)),
 )
 """first version -> rules"""
 NEWEST = "0.33"
