@@ -44,7 +44,7 @@ def predicted(row: Row) -> dict[str, float]:
             found[name] = nbytes / UNITS[unit]
         elif row["engine"] == "vllm":
             found[name] = float((told.capacity or {})[name])
-    return found | (_pooled(row, keys, given) if row["engine"] == "sglang" else {})
+    return found | (_pooled(row, keys, given) if row["engine"] == "sglang" and given else {})
 
 
 def _bytes(what: str, parts: dict[str, int], capacity: Any) -> int | None:
