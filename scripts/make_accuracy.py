@@ -10,6 +10,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
+import make_engines_accuracy  # noqa: E402
 import make_speed_accuracy  # noqa: E402
 import published_sizes as published  # noqa: E402
 from generated import fill, table  # noqa: E402
@@ -26,7 +27,8 @@ Cells = Iterable[object]
 
 def text() -> str:
     """The page."""
-    return fill(TARGET.read_text(encoding="utf-8"), {name: write() for name, write in BLOCKS.items()})
+    blocks = {**BLOCKS, **make_engines_accuracy.BLOCKS}
+    return fill(TARGET.read_text(encoding="utf-8"), {name: write() for name, write in blocks.items()})
 
 
 # --- what llama.cpp reported ----------------------------------------------------------------------

@@ -25,7 +25,7 @@ FLOORS = (
     {"place"},
     {"speed", "cost", "pace", "verdict"},
     {"estimation"},
-    {"solve", "survey"},
+    {"solve", "survey", "comparison"},
     {"evidence", "explain", "remote", "render"},
     {"source", "machine"},
     {"api", "verbs", "cli", "serve", "site", "mcp", "__main__", "__init__"},

@@ -6,7 +6,7 @@ from tonnage.version import __version__
 
 if TYPE_CHECKING:
     from tonnage.answer import Band, DeviceAnswer, Estimate, Explanation, Part, Plan, Verdict
-    from tonnage.api import estimate, explain
+    from tonnage.api import compare, estimate, explain
     from tonnage.errors import CorruptError, QuestionError, RefusedError, SourceError, TonnageError, UnsupportedError
     from tonnage.question import Question
 
@@ -26,13 +26,14 @@ __all__ = [
     "UnsupportedError",
     "Verdict",
     "__version__",
+    "compare",
     "estimate",
     "explain",
 ]
 
 _ROOMS = {
     "tonnage.answer": ("Band", "DeviceAnswer", "Estimate", "Explanation", "Part", "Plan", "Verdict"),
-    "tonnage.api": ("estimate", "explain"),
+    "tonnage.api": ("compare", "estimate", "explain"),
     "tonnage.errors": ("CorruptError", "QuestionError", "RefusedError", "SourceError", "TonnageError", "UnsupportedError"),
     "tonnage.question": ("Question",),
 }

@@ -79,6 +79,8 @@ class WeightsAnswer:
     basis: str
     file_error: Band | None = None
     """how far a predicted `file_bytes` may lie from the file, whose metadata are known by tokenizer alone; None for a file's own"""
+    per_rank_bytes: tuple[int, ...] = ()
+    """parameters of every rank, of engines that share a model out"""
 
     @property
     def bits_per_weight(self) -> float:

@@ -9,10 +9,17 @@ from tonnage.model.types import NOTHING, Attached, Model
 from tonnage.question import Question
 from tonnage.verdict import judge, placement_is_free
 
-ENGINES = {"llama.cpp": "tonnage.engines.llamacpp"}
+ENGINES = {
+    "llama.cpp": "tonnage.engines.llamacpp",
+    "vllm": "tonnage.engines.vllm",
+    "sglang": "tonnage.engines.sglang",
+    "transformers": "tonnage.engines.transformers",
+    "mlx": "tonnage.engines.mlx",
+    "exllamav3": "tonnage.engines.exllamav3",
+}
 """name -> package with `answer`, and `explain` in a module of its own; imported when first asked for"""
 
-_SPELLINGS = {"llamacpp": "llama.cpp", "llama": "llama.cpp", "llama-cpp": "llama.cpp", "llama-server": "llama.cpp"}
+_SPELLINGS = {"llamacpp": "llama.cpp", "llama": "llama.cpp", "llama-cpp": "llama.cpp", "llama-server": "llama.cpp", "mlx-lm": "mlx"}
 DEFAULT_ENGINE = "llama.cpp"
 
 

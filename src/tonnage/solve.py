@@ -116,7 +116,8 @@ def max_users(question: Question, model: Model, attached: Attached = NOTHING) ->
     n = largest(asked.spare, 1, MOST_USERS)
     if n < 1:
         raise NoFitError(f"not even one request fits: {_short(asked.at(1))}")
-    return Found(n, _limit(asked, n, MOST_USERS, f"llama.cpp takes {MOST_USERS} slots at most", "users"), asked.at(n))
+    own = f"llama.cpp takes {MOST_USERS} slots at most" if asked.at(n).question.get("slots") else f"more than {MOST_USERS} are not looked for"
+    return Found(n, _limit(asked, n, MOST_USERS, own, "users"), asked.at(n))
 
 
 def best_quant(question: Question, model: Model, attached: Attached = NOTHING, quants: Sequence[str] = QUANTS) -> Found:

@@ -43,6 +43,7 @@ def from_config(
         basis="config",
         source=source,
         notes=(*notes, *checkpoint.notes, *((_TWICE,) if twice else ())),
+        config=raw,
     )
 
 

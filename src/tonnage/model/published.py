@@ -98,15 +98,16 @@ def matrices(model: Model, *, mtp: bool = True) -> tuple[Matrix, ...]:
     return found + (dropped_mtp(model, found) if mtp else ())
 
 
-def dropped_mtp(model: Model, trunk: tuple[Matrix, ...]) -> tuple[Matrix, ...]:
+def dropped_mtp(model: Model, trunk: tuple[Matrix, ...] = ()) -> tuple[Matrix, ...]:
     """The blocks of multi-token prediction that the converter drops; none where there are none or their shape is not known.
 
     Each is a block like the last one, its projection and norms, and in some checkpoints copies of embedding and
-    head: what adds up to the published count is taken.
+    head: what adds up to the published count is taken. `trunk` are the matrices of the model itself.
     """
     count = 0 if model.n_nextn else model.parameters.mtp
     if not count:
         return ()
+    trunk = trunk or tuple(_of_tensors(model.architecture, model.tensors))
     n_layer, d, vocab = len(model.layers), model.n_embd, model.n_vocab
     last = f"model.layers.{n_layer - 1}."
     block = tuple(m._replace(module=m.module.removeprefix(last)) for m in trunk if m.module.startswith(last))
@@ -128,14 +129,20 @@ def _of_tensors(architecture: str, tensors: Iterable[Tensor]) -> Iterator[Matrix
             if other is None:
                 halves[tensor.block] = tensor
             else:
-                yield _joined(architecture, other, tensor)
-        elif not stem.startswith(_MADE_BY_CONVERTER):
-            yield _matrix(architecture, tensor, stem)
+                yield joined(architecture, other, tensor)
+        elif (matrix := described(architecture, tensor)) is not None:
+            yield matrix
 
 
 def stem_of(tensor: Tensor) -> str:
     """The tensor's name without block and ending: `blk.3.ffn_up.weight` -> `ffn_up`."""
     return suffix_of(tensor.name).lstrip(".").removesuffix(".weight").removesuffix(".bias")
+
+
+def described(architecture: str, tensor: Tensor) -> Matrix | None:
+    """The tensor as the checkpoint has it; None for what the converter makes itself."""
+    stem = stem_of(tensor)
+    return None if stem.startswith(_MADE_BY_CONVERTER) else _matrix(architecture, tensor, stem)
 
 
 def _matrix(architecture: str, tensor: Tensor, stem: str) -> Matrix:
@@ -155,7 +162,7 @@ def _module(architecture: str, tensor: Tensor, stem: str) -> tuple[str, str]:
     return (name if tensor.block is None else f"model.layers.{tensor.block}.{name}"), role
 
 
-def _joined(architecture: str, a: Tensor, b: Tensor) -> Matrix:
+def joined(architecture: str, a: Tensor, b: Tensor) -> Matrix:
     """kv_b_proj (heads x (nope + v), rank) of its halves k (nope, rank, heads) and v (rank, v, heads)."""
     k, v = (a, b) if "attn_k_b" in a.name else (b, a)
     (nope, rank, heads), width = k.shape, v.shape[1]

@@ -1,6 +1,7 @@
 """What a checkpoint is: tensors with shapes, and layers. No bytes of any engine."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from tonnage.frozen import dataclass
@@ -219,6 +220,8 @@ class Model:
     notes: tuple[str, ...] = ()
     published: Published | None = None
     """the safetensors files that it was read from"""
+    config: Mapping[str, Any] = MappingProxyType({})
+    """the config.json that it was read from, which tells what a GGUF leaves out; empty for a GGUF"""
     between: "tuple[Model, Model] | None" = None
     """where the architecture is not known: the same with the least and the most that its layers may keep"""
 

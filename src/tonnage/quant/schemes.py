@@ -123,7 +123,11 @@ def _awq(found: Mapping[str, Any]) -> Scheme:
 
 
 def _gptq(found: Mapping[str, Any]) -> Scheme:
-    return Scheme("gptq", "gptq", _count(found, "bits", 4), _count(found, "group_size", 128), symmetric=bool(found.get("sym", True)))
+    """GPTQModel's `dynamic` names modules that are left alone by expressions behind `-:`."""
+    dynamic = found.get("dynamic")
+    ignore = tuple(f"re:{rule[2:]}" for rule in dynamic if isinstance(rule, str) and rule.startswith("-:")) if isinstance(dynamic, Mapping) else ()
+    bits, group = _count(found, "bits", 4), _count(found, "group_size", 128)
+    return Scheme("gptq", "gptq", bits, group, symmetric=bool(found.get("sym", True)), ignore=ignore)
 
 
 def _mxfp4(found: Mapping[str, Any]) -> Scheme:

@@ -74,6 +74,18 @@ def deductions(device: DeviceAnswer) -> str:
     return f"{numbers.gib(device.capacity_bytes)} GiB less {less}"
 
 
+def capacity(estimate: Estimate) -> str:
+    """What a serving engine takes, and what its cache then holds; empty for others."""
+    told = estimate.capacity or {}
+    taken = [nbytes for nbytes in told.get("taken_bytes", ()) if nbytes is not None]
+    words = [f"need {numbers.gib(max(device.total_bytes for device in estimate.devices))} GiB a device"]
+    words += [f"{estimate.engine} takes {numbers.gib(max(taken))} GiB"] if taken else []
+    if told.get("kv_tokens"):
+        cache = f"its cache of {numbers.gib(int(told['available_kv_bytes']))} GiB holds {numbers.tokens(int(told['kv_tokens']))} tokens"
+        words.append(f"{cache}, {told['concurrency']:.2f} requests of {numbers.tokens(int(estimate.question['context']))}")
+    return "; ".join(words) if told else ""
+
+
 def reserved_bytes(device: DeviceAnswer) -> int:
     """What a device may be asked for later, and does not hold at the start."""
     return sum(part.bytes for part in device.parts if part.held == "reserved")

@@ -86,6 +86,7 @@ def _weights(weights: WeightsAnswer) -> dict[str, Any]:
         "rules": weights.rules,
         "imatrix": weights.imatrix,
         "basis": weights.basis,
+        **({"per_rank_bytes": list(weights.per_rank_bytes)} if weights.per_rank_bytes else {}),
     }
 
 

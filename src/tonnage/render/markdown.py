@@ -6,12 +6,13 @@ from typing import Any
 from tonnage.answer import DeviceAnswer, Estimate
 from tonnage.question import Question
 from tonnage.render import Style, numbers
-from tonnage.render.headline import against, deductions, headline, pace, settings, totals
+from tonnage.render.headline import against, capacity, deductions, headline, pace, settings, totals
 
 
 def render(question: Question, estimate: Estimate, style: Style) -> str:
     """Headline, one table, verdict, command and notes."""
     blocks = [f"**{headline(estimate)}**", settings(estimate), _table(estimate), _budgets(estimate), totals(estimate)]
+    blocks += [capacity(estimate)] if estimate.capacity else []
     if estimate.verdict:
         blocks.append(f"**{estimate.verdict.word}**: {estimate.verdict.text}")
         if estimate.verdict.would_fit_with:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from tonnage.answer import DeviceAnswer, Estimate, Explanation, Part, Verdict
 from tonnage.question import Question
 from tonnage.render import Style, numbers
-from tonnage.render.headline import against, deductions, headline, pace, reserved_bytes, settings, totals
+from tonnage.render.headline import against, capacity, deductions, headline, pace, reserved_bytes, settings, totals
 from tonnage.units import GIB
 
 _COLOURS = {"fits": "32", "tight": "33", "offload": "33", "spills": "31", "pages": "31", "too big": "31"}
@@ -30,6 +30,9 @@ def _lines(estimate: Estimate, style: Style) -> Iterator[str]:
         yield from _device(title, device, style)
     yield ""
     yield from wrapped(totals(estimate), style)
+    if estimate.capacity:
+        yield from wrapped(capacity(estimate), style)
+        yield from (f"  {line}" for line in estimate.capacity.get("log", ()))
     if estimate.verdict:
         yield from wrapped(f"{estimate.verdict.word}: {estimate.verdict.text}", style, paint=_colour(estimate.verdict))
         if estimate.verdict.would_fit_with:
@@ -40,9 +43,11 @@ def _lines(estimate: Estimate, style: Style) -> Iterator[str]:
 
 
 def _closing(estimate: Estimate, style: Style) -> Iterator[str]:
-    for command in estimate.command.values():
+    for name, command in estimate.command.items():
         yield ""
-        yield from command_lines(command, style.width)
+        if len(estimate.command) > 1:
+            yield f"# {name}"
+        yield from command.splitlines() if "\n" in command else command_lines(command, style.width)
     notes = [*estimate.notes, *_read(estimate), *_assumed(estimate)]
     if notes:
         yield ""
@@ -68,11 +73,23 @@ def _assumed(estimate: Estimate) -> Iterator[str]:
 
 
 def _titled(estimate: Estimate) -> Iterator[tuple[str, DeviceAnswer]]:
-    """Devices that hold something; GPUs are numbered where there are several, as the engine numbers them."""
+    """Devices that hold something; GPUs are numbered where there are several, as the engine numbers them; neighbours that are alike come once."""
     several = sum(device.kind != "host" for device in estimate.devices) > 1
+    first = 0
     for i, device in enumerate(estimate.devices):
+        following = estimate.devices[i + 1] if i + 1 < len(estimate.devices) else None
+        if following is not None and _alike(device, following):
+            continue
         if device.parts:
-            yield "host memory" if device.kind == "host" else f"{i}: {device.name}" if several else device.name, device
+            numbered = f"{first}-{i}: each {device.name}" if first < i else f"{i}: {device.name}" if several else device.name
+            yield "host memory" if device.kind == "host" else numbered, device
+        first = i + 1
+
+
+def _alike(a: DeviceAnswer, b: DeviceAnswer) -> bool:
+    """Whether two devices hold the same, and as much of it."""
+    rows = [[(part.part, part.bytes, part.error and (part.error.low, part.error.high)) for part in device.parts] for device in (a, b)]
+    return (a.name, a.usable_bytes, rows[0]) == (b.name, b.usable_bytes, rows[1])
 
 
 def _device(title: str, device: DeviceAnswer, style: Style) -> Iterator[str]:

@@ -33,6 +33,7 @@ FORMATS = Option("formats", "formats of safetensors (FP8, AWQ, MLX, ...) in plac
 FILE = Option("file", "TOML file of your own devices", ("--file",))
 PROGRAM = Option("program", "the llama-fit-params to run, if it is not the one on PATH", ("--program",))
 MATCH = Option("match", "devices that answer to these words alone", ("--match",))
+ENGINES = Option("engines", "engines that are compared, separated by commas; all where it is not given", ("--engines",))
 NAMES = Option("names", "names alone, one a line", ("--names",), alone="yes")
 
 
@@ -141,6 +142,17 @@ VERBS = (
         "tonnage.verbs.fit",
         (ROWS, JSON, MATCH, COLOUR, HELP),
         examples=("tonnage fit qwen3.5-122b-a10b -q Q4_K_M -c 256K", "tonnage fit qwen3-32b --match geforce"),
+    ),
+    Verb(
+        "compare",
+        "MODEL [options]",
+        "engines side by side: what each needs, what it takes, the tokens that its cache holds, users at that context",
+        "tonnage.verbs.compare",
+        (ROWS, JSON, ENGINES, COLOUR, HELP),
+        examples=(
+            'tonnage compare qwen3.5-122b-a10b -c 128K --device "2x H100"',
+            "tonnage compare llama-3.1-8b-instruct -d 24GB --engines vllm,sglang",
+        ),
     ),
     Verb(
         "max-context",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from tonnage.errors import NoFitError, RefusedError, TonnageError
+from tonnage.estimation import engine_of
 from tonnage.frozen import replace
 from tonnage.question import Question, of_pairs
 from tonnage.solve import max_context
@@ -31,7 +32,9 @@ def run(call: Call) -> int:
 
 
 def _questions(question: Question) -> Iterator[tuple[str, Question]]:
-    if question.cache_type_k or question.cache_type_v:
+    if engine_of(question) != engine_of(replace(question, engine=None)):
+        yield question.kv_cache_dtype or "auto", question
+    elif question.cache_type_k or question.cache_type_v:
         yield f"{question.cache_type_k or 'f16'}/{question.cache_type_v or 'f16'}", question
     else:
         for kind in TYPES:

@@ -1,0 +1,163 @@
+"""Fine-tuning: weights, gradients, optimizer states and activations of one device, with what ZeRO and FSDP share out.
+
+Formulas in the words of their sources: Hugging Face's model training anatomy (transformers 5.23), torch.optim, peft 0.17,
+DeepSpeed's ZeRO (arXiv 1910.02054), PyTorch's FSDP. None was measured here, so each has a band.
+"""
+
+from tonnage.answer import Band, Part
+from tonnage.engines.torch.frame import stored_bytes
+from tonnage.engines.torch.storage import Storage
+from tonnage.engines.transformers.settings import LORA_RANK, TRAINED_IN
+from tonnage.engines.transformers.split import vision_bytes
+from tonnage.errors import QuestionError, nearest
+from tonnage.frozen import dataclass
+from tonnage.model.pieces import EXPERT, Piece, is_matrix, pieces
+from tonnage.model.published import ATTENTION, LINEAR
+from tonnage.model.types import Attention, Dense, Experts, Latent, Layer, Model, Recurrent
+from tonnage.question import Question
+from tonnage.units import ceil_div
+
+OPTIMIZERS = {
+    "adamw": 2.0, "adamw_torch": 2.0, "adamw_torch_fused": 2.0, "adamw_8bit": 0.0, "adamw_bnb_8bit": 0.0, "paged_adamw_8bit": 0.0, "lion": 1.0,
+    "adafactor": 0.01, "sgd": 0.0, "momentum": 1.0,
+}  # fmt: skip
+"""optimizer -> states of a weight's own type that each trained weight has (adafactor: a row and a column of each matrix)"""
+STATES_8BIT = 2 * (1 + 4 / 256)
+"""bytes per weight of two states in 8 bits, with an F32 scale per 256 (bitsandbytes)"""
+EIGHT_BIT = ("adamw_8bit", "adamw_bnb_8bit", "paged_adamw_8bit")
+MASTER = 4
+"""bytes of a weight's F32 copy, which DeepSpeed keeps of 16-bit weights"""
+ADAPTER = 4
+"""bytes of an adapter's weight: peft keeps it in F32"""
+LOGITS = 12
+"""bytes per token and logit: as computed (2), as F32 for the loss (4), their gradients (4 and 2)"""
+LIVE = 2
+"""blocks that are whole on a device while weights are sharded: the one that is computed, and the one that is fetched"""
+ACTIVATION_BAND, STATE_BAND = 0.35, 0.05
+SHARDED = {"none": (), "zero1": ("optimizer",), "zero2": ("optimizer", "gradients")}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is trained, and how."""
+
+    kind: str
+    rank: int
+    optimizer: str
+    sequence: int
+    batch: int
+    checkpointing: bool
+    shard: str
+    dtype: str
+    devices: int
+
+
+def plan_of(question: Question, context: int, devices: int) -> Plan:
+    """The plan of a question; QuestionError for words that are not known."""
+    optimizer, dtype = (question.optimizer or "adamw").lower(), (question.train_dtype or "bf16").lower()
+    for name, word, known in (("optimizer", optimizer, OPTIMIZERS), ("train_dtype", dtype, TRAINED_IN)):
+        if word not in known:
+            raise QuestionError(f"{name}={word!r}: known are {', '.join(known)}", nearest(word, known))
+    shard = question.shard or "none"
+    if shard != "none" and question.train == "qlora" and shard in ("zero3",):
+        raise QuestionError("shard=zero3 with train=qlora: DeepSpeed cannot shard bitsandbytes weights; take fsdp or zero2")
+    rank, batch = question.lora_rank or LORA_RANK, question.micro_batch or 1
+    return Plan(str(question.train), rank, optimizer, question.sequence or context, batch, bool(question.checkpointing), shard, dtype, devices)
+
+
+def parts(model: Model, storage: Storage, plan: Plan) -> tuple[Part, ...]:
+    """The parts of one device: all devices hold the same."""
+    trained = trained_weights(model, plan)
+    whole = weights_bytes(model, storage, plan) + (ADAPTER * trained if plan.kind != "full" else 0)
+    width = TRAINED_IN[plan.dtype] if plan.kind == "full" else ADAPTER
+    sizes = {"weights": whole, "gradients": width * trained, "optimizer": optimizer_bytes(plan, trained, width)}
+    shared = SHARDED.get(plan.shard, tuple(sizes))
+    held = {name: ceil_div(nbytes, plan.devices) if name in shared else nbytes for name, nbytes in sizes.items()}
+    if "weights" in shared and plan.devices > 1:
+        held["weights"] += LIVE * largest_block(model, storage, plan)
+    found = [Part(name, nbytes, "rule", _band(nbytes, STATE_BAND), name) for name, nbytes in held.items() if nbytes]
+    computed = activation_bytes(model, plan)
+    return (*found, Part("activations", computed, "fitted", _band(computed, ACTIVATION_BAND), "activations"))
+
+
+def weights_bytes(model: Model, storage: Storage, plan: Plan) -> int:
+    """All weights: in the type that they are trained in, or frozen as they are stored."""
+    if plan.kind == "full":
+        return TRAINED_IN[plan.dtype] * all_weights(model)
+    return sum(stored_bytes(piece, storage) for piece in pieces(model)) + vision_bytes(model, storage)
+
+
+def all_weights(model: Model) -> int:
+    """Parameters, those of the vision tower too."""
+    return sum(piece.elements for piece in pieces(model)) + model.parameters.vision
+
+
+def trained_weights(model: Model, plan: Plan) -> int:
+    """All, or those of an adapter on every linear layer (peft's all-linear; experts that are one tensor have none)."""
+    if plan.kind == "full":
+        return all_weights(model)
+    return sum(plan.rank * (piece.n_in + piece.n_out) * piece.copies for piece in pieces(model) if _adapted(piece))
+
+
+def _adapted(piece: Piece) -> bool:
+    return is_matrix(piece) and piece.role in (ATTENTION, LINEAR) and piece.role != EXPERT
+
+
+def optimizer_bytes(plan: Plan, trained: int, width: int) -> int:
+    """States, and the F32 copy that DeepSpeed keeps of 16-bit weights, whose states are F32 then."""
+    if plan.optimizer in EIGHT_BIT:
+        return round(STATES_8BIT * trained)
+    deepspeed = plan.shard.startswith("zero") and width < MASTER
+    states = OPTIMIZERS[plan.optimizer] * (MASTER if deepspeed else width)
+    return round((states + (MASTER if deepspeed else 0)) * trained)
+
+
+def largest_block(model: Model, storage: Storage, plan: Plan) -> int:
+    """Bytes of the largest block, whole."""
+    sizes: dict[int, int] = {}
+    for piece in pieces(model):
+        if piece.block is not None:
+            nbytes = 2 * piece.elements if plan.kind == "full" else stored_bytes(piece, storage)
+            sizes[piece.block] = sizes.get(piece.block, 0) + nbytes
+    return max(sizes.values())
+
+
+# --- activations ----------------------------------------------------------------------------------
+
+
+def activation_bytes(model: Model, plan: Plan) -> int:
+    """What the backward pass needs of the forward pass: every block's tensors, or with checkpointing its input alone."""
+    tokens = plan.sequence * plan.batch
+    layers = [layer for layer in model.layers if not layer.nextn]
+    saved = [token_bytes(model, layer) for layer in layers]
+    kept = 2 * model.n_embd * len(layers) + max(saved) if plan.checkpointing else sum(saved)
+    return tokens * (kept + LOGITS * model.n_vocab)
+
+
+def token_bytes(model: Model, layer: Layer) -> int:
+    """Bytes per token of one block in BF16, attention by SDPA or flash: norms keep F32 and BF16 inputs, projections their inputs."""
+    return 2 * (4 + 2) * model.n_embd + sum(_mixer_bytes(model, mixer) for mixer in layer.mixers) + _ffn_bytes(layer, model.n_embd)
+
+
+def _mixer_bytes(model: Model, mixer: object) -> int:
+    """Queries, keys and values before and after rotation, the output, and one F32 per head."""
+    if isinstance(mixer, Attention):
+        q, kv = mixer.heads * mixer.k_dim, mixer.kv_heads * (mixer.k_dim + mixer.v_dim)
+        return 2 * (3 * q + 2 * kv) + 2 * model.n_embd + 4 * mixer.heads
+    if isinstance(mixer, Latent):
+        head = int(model.hparams.get("attention.key_length_mla") or mixer.width) + int(model.hparams.get("attention.value_length_mla") or mixer.width)
+        return 2 * 2 * mixer.heads * head + 2 * mixer.width + 2 * model.n_embd
+    if isinstance(mixer, Recurrent):
+        return 2 * 4 * (mixer.conv_elements // 3) + 2 * model.n_embd
+    return 0
+
+
+def _ffn_bytes(layer: Layer, hidden: int) -> int:
+    """Input, gate, up, the gate's activation and the product."""
+    if isinstance(layer.ffn, Experts):
+        return 2 * (layer.ffn.used * (2 * hidden + 4 * layer.ffn.width) + 4 * layer.ffn.shared_width + hidden) + 12 * layer.ffn.count
+    return 2 * (hidden + 4 * layer.ffn.width) if isinstance(layer.ffn, Dense) else 0
+
+
+def _band(nbytes: int, share: float) -> Band:
+    return Band(-round(share * nbytes), round(share * nbytes))
