@@ -18,7 +18,7 @@ from bench_startup import BARE, PYTHON, cpu_ms
 from tonnage.engines.llamacpp import compute, placement_of
 from tonnage.engines.llamacpp.compute.curve import compute_curve
 from tonnage.engines.llamacpp.stored import recipe_of, stored_tensors
-from tonnage.estimation import estimate
+from tonnage.estimation import judged
 from tonnage.question import Question, from_dict
 from tonnage.source import open_question
 from tonnage.verbs.estimate import _answer_line
@@ -57,9 +57,9 @@ def walk(question: Question) -> Callable[[], object]:
 
 
 def remembered(question: Question) -> Callable[[], object]:
-    """The whole answer, its walk remembered."""
+    """The whole answer about memory, its walk remembered."""
     question, model, attached = open_question(question)
-    return lambda: estimate(question, model, attached)
+    return lambda: judged(question, model, attached)
 
 
 def curve(question: Question) -> Callable[[], object]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from tonnage.answer import Estimate
 from tonnage.errors import TonnageError
-from tonnage.estimation import ENGINES, estimate
+from tonnage.estimation import ENGINES, judged
 from tonnage.frozen import dataclass, replace
 from tonnage.model.types import NOTHING, Attached, Model
 from tonnage.question import Question

@@ -10,7 +10,6 @@ from tonnage.engines.llamacpp.placement import Placement, place
 from tonnage.engines.llamacpp.settings import Settings, context_of, resolve
 from tonnage.engines.llamacpp.stored import recipe_of, stored_tensors, weights_answer
 from tonnage.engines.llamacpp.summary import caches
-from tonnage.hardware.budget import budgets_of, os_of
 from tonnage.hardware.types import Budget, Device
 from tonnage.model.types import NOTHING, Attached, Model
 from tonnage.question import Question
@@ -46,7 +45,11 @@ def gpus_of(question: Question, settings: Settings) -> Sequence[Budget]:
     """The GPUs that the question names; none for the CPU backend, one without a limit where it names none."""
     if settings.backend == "cpu":
         return ()
-    return budgets_of(question) or (ONE_GPU,)
+    if not question.device:
+        return (ONE_GPU,)
+    from tonnage.hardware.budget import budgets_of  # not waited for where no device is named
+
+    return budgets_of(question)
 
 
 def placement_of(question: Question, model: Model) -> tuple[Settings, Placement]:
@@ -83,6 +86,8 @@ def _resolved(question: Question, model: Model, settings: Settings, recipe: str)
         "margin": settings.build.fit_margin_bytes if question.margin is None else question.margin,
     }
     if question.device:
+        from tonnage.hardware.budget import os_of
+
         filled |= {"os": os_of(question), "display": bool(question.display)}
     resolved = {**given, **filled}
     return resolved, tuple(key for key in filled if key not in given)

@@ -13,8 +13,6 @@ from tonnage.engines.llamacpp.runtime import runtime_part
 from tonnage.engines.llamacpp.settings import UNPROVEN_BACKENDS, Settings
 from tonnage.engines.llamacpp.weights import weights_by_device
 from tonnage.frozen import replace
-from tonnage.hardware.budget import host_share
-from tonnage.hardware.ram import parse_ram
 from tonnage.hardware.types import Budget, Deduction, Device
 from tonnage.model.types import Attached, Model, Tensor
 from tonnage.question import Question
@@ -90,13 +88,19 @@ def host_of(question: Question, gpus: Sequence[Budget]) -> Budget:
     """The host's memory: as the question says it, else that of a unified machine, else without a limit."""
     device = Device(name="host", kind="host")
     if question.ram:
+        from tonnage.hardware.ram import parse_ram
+
         ram = parse_ram(question.ram)
         if ram.bytes is None or ram.usable_bytes is None:
             return Budget(device, None, None, None)
         taken = Deduction("in use now", ram.bytes - ram.usable_bytes, "measured")
         return Budget(device, ram.bytes, ram.usable_bytes, ram.usable_bytes, (taken,) if taken.bytes else ())
     shared = next((gpu for gpu in gpus if gpu.kind == "unified"), None)
-    return Budget(device, None, None, None) if shared is None else host_share(shared)
+    if shared is None:
+        return Budget(device, None, None, None)
+    from tonnage.hardware.budget import host_share
+
+    return host_share(shared)
 
 
 def _widened(part: Part) -> Part:

@@ -3,7 +3,6 @@
 from tonnage.engines.llamacpp.build import Build, build_of
 from tonnage.errors import QuestionError, RefusedError
 from tonnage.frozen import dataclass
-from tonnage.hardware.budget import backend_of
 from tonnage.model.types import Compressed, Latent, Model
 from tonnage.quant.types import block_type
 from tonnage.question import Question
@@ -76,7 +75,7 @@ def resolve(question: Question, model: Model) -> Settings:
     n_draft = build.n_draft if question.speculative and model.n_nextn else 0
     settings = Settings(
         build=build,
-        backend=backend_of(question),
+        backend=_backend(question),
         profile=profile,
         n_ctx=n_ctx if unified else cells * slots,
         cells=cells,
@@ -98,6 +97,15 @@ def resolve(question: Question, model: Model) -> Settings:
     )
     _refuse(settings, model)
     return settings
+
+
+def _backend(question: Question) -> str:
+    """As asked, else what the devices compute with, else CUDA."""
+    if not question.device:
+        return question.backend or "cuda"
+    from tonnage.hardware.budget import backend_of  # not waited for where no device is named
+
+    return backend_of(question)
 
 
 def slots_of(question: Question, build: Build) -> int:
