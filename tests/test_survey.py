@@ -1,5 +1,7 @@
 """One model over many devices: verdicts as `estimate` gives them, contexts near those that `solve` finds, remedies that fit."""
 
+import shlex
+
 import pytest
 
 import llama_cases
@@ -9,7 +11,7 @@ from tonnage.hardware.devices import catalogue, describe, find_all
 from tonnage.hardware.types import Device
 from tonnage.model import catalogue as models
 from tonnage.model.types import Model
-from tonnage.question import Question, from_dict
+from tonnage.question import Question, from_argv, from_dict, to_dict
 from tonnage.solve import max_context
 from tonnage.survey import Row, survey
 
@@ -50,20 +52,19 @@ def test_contexts_on_the_curve_are_near_the_exact_ones(name: str) -> None:
         assert row.max_context <= exact <= max(row.max_context * 1.02, row.max_context) + 1024 + 256
 
 
-def test_remedies_fit() -> None:
-    """What is proposed fits, and nothing is proposed where it fits already."""
-    model = models.model("qwen3-32b")
-    question = from_dict({"model": "qwen3-32b", "quant": "Q4_K_M", "context": 40_960})
-    rows = survey(question, model, DEVICES)
+@pytest.mark.parametrize(("name", "context"), [("qwen3-32b", 40_960), ("qwen3-30b-a3b-instruct-2507", 131_072)])
+def test_remedies_fit(name: str, context: int) -> None:
+    """Each that is proposed fits, and nothing is proposed where it fits already."""
+    model = models.model(name)
+    asked = {"model": name, "quant": "Q4_K_M", "context": context}
+    rows = survey(from_dict(asked), model, DEVICES)
 
-    assert {row.verdict for row in rows if not row.remedy} <= {"fits", "tight", "too big"}
-    told = [row for row in rows if row.remedy]
+    assert {row.verdict for row in rows if row.remedy} <= {"too big", "spills"}
+    told = [(row.device, option) for row in rows if row.remedy for option in row.remedy.split(" or ")]
     assert told
-    for row in told:
-        option, value = row.remedy.split()
-        key = {"-c": "context", "-q": "quant"}[option]
-        changed = from_dict({"model": "qwen3-32b", "quant": "Q4_K_M", "context": 40_960, "device": [describe(row.device)], key: value})
-        verdict = judged(changed, model).verdict
+    for device, option in told:
+        given = to_dict(from_argv([name, *shlex.split(option)]))
+        verdict = judged(from_dict({**asked, **given, "model": name, "device": [describe(device)]}), model).verdict
         assert verdict is not None
         assert verdict.word in ("fits", "tight")
 

@@ -14,7 +14,7 @@ from tonnage.estimation import judged
 from tonnage.frozen import dataclass, replace
 from tonnage.hardware.devices import describe
 from tonnage.hardware.types import Device
-from tonnage.model.types import NOTHING, Attached, Model
+from tonnage.model.types import NOTHING, Attached, Experts, Model
 from tonnage.question import Question
 from tonnage.solve import STEP
 from tonnage.verdict import slack
@@ -24,6 +24,8 @@ QUANTS = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS", "Q3_K_M", "Q2_K", "IQ2_X
 
 LEAST_CONTEXT = 4096
 """tokens below which a smaller context is not proposed"""
+NEVER = 2**63
+"""bytes: more than any memory"""
 KNOTS = 9
 """contexts at which the curve is estimated; it is straight between them but for rounding (a test holds it to that)"""
 
@@ -57,6 +59,7 @@ class _Survey:
         self.answers: dict[tuple[Any, ...], Estimate] = {}
         self.curves: dict[str, list[tuple[int, int]]] = {}
         self.quants: dict[str, list[tuple[str, int]]] = {}
+        self.bare: dict[str, int] = {}
 
     def rows(self, devices: Iterable[Device]) -> Iterator[Row]:
         for device in devices:
@@ -109,11 +112,34 @@ class _Survey:
         return self.curves[backend]
 
     def remedy(self, answer: Estimate, most: int, room: int) -> str:
-        """A smaller context, or else a smaller quant; empty where neither is enough."""
+        """Options that make it fit, the least loss first: a smaller context, a smaller quant or experts in RAM, or both of the first."""
         if LEAST_CONTEXT <= most < int(answer.question["context"]):
             return f"-c {most // 1024}K"
         best = next((name for name, need in self.smaller(answer) if need <= room), None)
-        return f"-q {best}" if best else ""
+        found = [f"-q {best}"] if best else []
+        if self.need_without_experts(answer) <= room:
+            found.append("-cmoe")
+        saved = self.curve_at(answer, int(answer.question["context"])) - self.curve_at(answer, LEAST_CONTEXT)
+        if not found and saved > 0:
+            best = next((name for name, need in self.smaller(answer) if need - saved <= room), None)
+            found = [f"-q {best} -c {LEAST_CONTEXT // 1024}K"] if best else []
+        return " or ".join(found)
+
+    def need_without_experts(self, answer: Estimate) -> int:
+        """Need with all experts in RAM; without end where there are none."""
+        if not any(isinstance(layer.ffn, Experts) for layer in self.model.layers):
+            return NEVER
+        backend = str(answer.question["backend"])
+        if backend not in self.bare:
+            self.bare[backend] = _need(self.ask(device=tuple(answer.question["device"]), cpu_moe=True))
+        return self.bare[backend]
+
+    def curve_at(self, answer: Estimate, tokens: int) -> int:
+        """The need at a context, on the curve."""
+        curve = self.curve(answer)
+        i = min(max(bisect_left(curve, (tokens, 0)), 1), len(curve) - 1)
+        (low, at_low), (high, at_high) = curve[i - 1], curve[i]
+        return at_low + (at_high - at_low) * (tokens - low) // max(high - low, 1)
 
     def smaller(self, answer: Estimate) -> list[tuple[str, int]]:
         """(recipe, need) of the recipes below the answer's, best first."""
