@@ -66,7 +66,10 @@ _PLACED = ("gpu_layers", "n_cpu_moe", "cpu_moe", "override_tensor", "tensor_spli
 
 def _as_planned(question: Question, plan: Plan | None) -> Question:
     """The question with the placement of its plan, if it has one."""
-    return replace(question, **{**dict.fromkeys(_PLACED), **plan.flags}) if plan else question
+    if not plan:
+        return question
+    flags = {name: ",".join(value) if name == "override_tensor" else value for name, value in plan.flags.items()}
+    return replace(question, **{**dict.fromkeys(_PLACED), **flags})
 
 
 def devices_of(question: Question, estimate: Estimate) -> Sequence[Device]:

@@ -22,7 +22,7 @@ class Option(NamedTuple):
     """whether it may be given several times"""
 
 
-FORMAT = Option("format", "form of the answer", ("--format", "-f"), ("table", "json", "csv", "md", "url"))
+FORMAT = Option("format", "form of the answer", ("--format", "-f"), ("table", "json", "csv", "md", "svg", "url"))
 ROWS = FORMAT._replace(choices=("table", "json", "csv", "md"))
 WORDS = FORMAT._replace(choices=("table", "json"))
 JSON = Option("format", "the same as --format json", ("--json",), alone="json")
@@ -309,6 +309,8 @@ class Call(NamedTuple):
     """options of the face"""
     out: TextIO
     errors: TextIO
+    access: Any = None
+    """what of the machine and the network may be read for it; None for all"""
 
     def all_of(self, name: str) -> tuple[str, ...]:
         """Every value of an option that may be given several times."""

@@ -10,7 +10,7 @@ from tonnage.answer import Band
 from tonnage.engines.llamacpp.placement import HOST, Placement
 from tonnage.engines.llamacpp.same import Same
 from tonnage.engines.llamacpp.settings import Settings
-from tonnage.frozen import dataclass
+from tonnage.frozen import dataclass, replace
 from tonnage.model.types import Model, Tensor
 
 WALKED_BACKENDS = ("cuda", "cpu")
@@ -34,7 +34,9 @@ def compute_by_device(
     model: Model, tensors: tuple[Tensor, ...], settings: Settings, placement: Placement, *, as_fit_sees_it: bool = False
 ) -> dict[int, Computed]:
     """Compute buffer of every device, the host as -1; `as_fit_sees_it` as llama.cpp's `--fit` measures it."""
-    walked = None if model.basis == "assumed" else _walked(model, Same(tensors), settings, placement, as_fit_sees_it)
+    # the walk knows no backend, so that all share what is remembered of it
+    shared = replace(settings, backend="cuda")
+    walked = None if model.basis == "assumed" else _walked(model, Same(tensors), shared, placement, as_fit_sees_it)
     if walked is None:
         from tonnage.engines.llamacpp.compute import spread
 
