@@ -17,7 +17,7 @@ PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3 p
 PYTEST := -m pytest -n auto
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast lint types docs docs-check coverage wheel wheel-test bench fuzz clean
+.PHONY: help run serve test test-fast lint types docs docs-check coverage wheel wheel-test bench fuzz clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -35,8 +35,15 @@ $(VENV)/dev: $(VENV)/python pyproject.toml
 	$(PIP) install --editable '.[dev]'
 	@touch $@ $(VENV)/run
 
+$(VENV)/serve: $(VENV)/python pyproject.toml
+	$(PIP) install --editable '.[serve]'
+	@touch $@ $(VENV)/run
+
 run: $(VENV)/run ## the flagship's answer
 	@$(BIN)/tonnage estimate qwen3.5-122b-a10b --quant Q4_K_M --context 256K
+
+serve: $(VENV)/serve ## the pages at http://127.0.0.1:8765
+	$(BIN)/tonnage serve
 
 test: $(VENV)/dev ## every test
 	$(PY) $(PYTEST)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 from tonnage.answer import Estimate, Plan
 from tonnage.cost import Cost, cost_of
@@ -68,7 +69,7 @@ def _as_planned(question: Question, plan: Plan | None) -> Question:
     """The question with the placement of its plan, if it has one."""
     if not plan:
         return question
-    flags = {name: ",".join(value) if name == "override_tensor" else value for name, value in plan.flags.items()}
+    flags: dict[str, Any] = {name: ",".join(value) if name == "override_tensor" else value for name, value in plan.flags.items()}
     return replace(question, **{**dict.fromkeys(_PLACED), **flags})
 
 

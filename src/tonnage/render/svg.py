@@ -222,7 +222,8 @@ def _svg(height: int, label: str, words: str, body: Sequence[str] | Iterator[str
     told = f'<title id="{label}-t">{escape(name)}</title><desc id="{label}-d">{escape(words)}</desc>'
     drawn = "".join(body)
     used = [part for part in HATCHES if f"#h-{part})" in drawn]
-    return f"{head}{told}{hatches(used) if used else ''}{drawn}</svg>"
+    whole = f"{head}{told}{hatches(used) if used else ''}{drawn}</svg>"
+    return whole.replace("#h-", f"#{label}-h-").replace('id="h-', f'id="{label}-h-')
 
 
 def hatches(parts: Sequence[str]) -> str:

@@ -277,6 +277,19 @@ VERBS = (
         examples=("tonnage cache show", "tonnage cache clear"),
     ),
     Verb(
+        "serve",
+        "[--port N]",
+        "the pages of the calculator on this machine; needs the extra `serve`",
+        "tonnage.verbs.serve",
+        (
+            Option("port", "port to listen at; 8765 if not given", ("--port",), metavar="N"),
+            Option("host", "address to listen at; 127.0.0.1 if not given", ("--host",), metavar="ADDRESS"),
+            HELP,
+        ),
+        takes_question=False,
+        examples=("tonnage serve", "tonnage serve --host 0.0.0.0 --port 80"),
+    ),
+    Verb(
         "schema",
         "question|answer",
         "the JSON Schema of questions or answers",
