@@ -25,7 +25,12 @@ RECIPES = ("BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS", "Q3_K_M", "Q2_K
 UNQUANTISED = ("BF16", "F16", "F32")
 LEAST = 1024
 """tokens at which curves begin"""
-MOST_FITTING, MOST_SHORT = 9, 5
+MOST_FITTING, MOST_SHORT = 12, 5
+KNOWN = (
+    "H100 SXM 80GB", "A100 SXM 80GB", "H200 SXM 141GB", "B200 SXM 180GB", "Instinct MI300X", "RTX 4090", "RTX 3090", "RTX 5090", "RTX 4060 Ti 16GB",
+    "RTX 3060 12GB", "RTX 4070 SUPER", "RTX 4060", "RX 7900 XTX", "L40S", "RTX 6000 Ada",
+)  # fmt: skip
+"""devices that stand first among those of the same maker and memory"""
 _OF_PLACE: dict[str, Any] = dict.fromkeys(("device", "in_use", "ram", "gpu_layers", "n_cpu_moe", "cpu_moe", "override_tensor", "tensor_split"))
 """what a question says of its machine: asked without, it is about one GPU that holds everything"""
 
@@ -147,7 +152,7 @@ def _recipes(question: Question, model: Model, attached: Attached, plain: Estima
     if model.basis != "config":
         yield Recipe(own, plain.weights.tensor_bytes, plain.weights.bits_per_weight, plain.gpu_bytes)
         return
-    found: Mapping[str, tuple[int, float, int]] = _remembered(_weights, question, model, attached)
+    found: Mapping[str, tuple[int, float, int]] = _remembered(weights_by_recipe, question, model, attached)
     rest = _rest(plain)
     rows = {
         name: Recipe(name, nbytes, bits, gpu + (rest if name not in UNQUANTISED else _rest(judged(replace(question, quant=name), model, attached))))
@@ -158,7 +163,7 @@ def _recipes(question: Question, model: Model, attached: Attached, plain: Estima
 
 
 @lru_cache(maxsize=256)
-def _weights(question: Question, model: Model, attached: Attached = NOTHING) -> Mapping[str, tuple[int, float, int]]:
+def weights_by_recipe(question: Question, model: Model, attached: Attached = NOTHING) -> Mapping[str, tuple[int, float, int]]:
     """Recipe -> bytes of all tensors, bits a weight, bytes on the GPU."""
     found = {}
     for name in RECIPES:
@@ -180,8 +185,25 @@ def _groups() -> tuple[tuple[int, tuple[Device, ...]], ...]:
     for device in catalogue():
         if device.kind != "host" and device.memory_bytes:
             groups.setdefault((device.vendor, device.kind, device.memory_bytes), []).append(device)
-    best = [tuple(sorted(group, key=lambda d: (-(d.year or 0), -(d.bandwidth or 0)))) for group in groups.values()]
+    best = [tuple(sorted(group, key=_rank)) for group in groups.values()]
     return tuple(sorted(((budget(group[0]).usable_bytes or 0, group) for group in best), key=lambda pair: (pair[0], pair[1][0].name)))
+
+
+def _rank(device: Device) -> tuple[int, int, int]:
+    return (KNOWN.index(device.name) if device.name in KNOWN else len(KNOWN), -(device.year or 0), -(device.bandwidth or 0))
+
+
+def room(question: Question, model: Model, device: Device) -> int:
+    """Bytes of a model that a device holds with everything on it, the margin kept."""
+    plain = judged(question, model)
+    return plain.gpu_bytes + _room_left(judged(replace(question, device=(describe(device),)), model), plain)[1]
+
+
+def _room_left(answer: Estimate, plain: Estimate) -> tuple[int, int]:
+    """Bytes to spare beyond the margin, and how much larger the model may be: a band grows with what it is a share of."""
+    spare = slack(answer.devices, int(answer.question.get("margin") or 0)) or 0
+    bands = sum(part.error.high for part in answer.devices[0].parts if part.error and part.part != "runtime")
+    return spare, int(spare / (1 + bands / max(plain.gpu_bytes, 1)))
 
 
 def _devices(
@@ -207,12 +229,10 @@ def _fit(
 ) -> Fit:
     device = group[0]
     answer = judged(replace(question, device=(describe(device),), context=int(plain.question["context"])), model, attached)
-    spare = slack(answer.devices, int(answer.question.get("margin") or 0)) or 0
     gpu = answer.devices[0]
-    # a band grows with the bytes that it is a share of
-    wide = 1 + (sum(part.error.high for part in gpu.parts if part.error and part.part != "runtime") / plain.gpu_bytes if plain.gpu_bytes else 0)
-    room = plain.gpu_bytes + int(spare / wide)
-    most = reaches(curve, room)
-    best = next((recipe.name for recipe in recipes if recipe.gpu_bytes <= room), "")
+    spare, more = _room_left(answer, plain)
+    held = plain.gpu_bytes + more
+    most = reaches(curve, held)
+    best = next((recipe.name for recipe in recipes if recipe.gpu_bytes <= held), "")
     word = answer.verdict.word if answer.verdict else ""
     return Fit(device, tuple(d.name for d in group[1:]), word, gpu.usable_bytes or 0, spare, curve[-1].tokens if most is None else most, best)

@@ -133,3 +133,10 @@ def link(site: Site, verb: str, query: str) -> str:
     """The address of an answer as JSON."""
     return site.link(f"/api/v1/{quote(verb)}", query)
 
+
+
+def query_of(fields: list[tuple[str, str]]) -> str:
+    """Fields as a query string."""
+    from urllib.parse import urlencode
+
+    return urlencode(fields, quote_via=quote, safe="/:,")

@@ -5,11 +5,14 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tonnage.errors import TonnageError
-from tonnage.pages import api, scenario
+from tonnage.pages import api, compare, feeds, listing, scenario, texts, tools
 from tonnage.pages.site import HERE, NotFoundError, Site
 
 HTML = "text/html; charset=utf-8"
 JSON = "application/json"
+PLAIN = "text/plain; charset=utf-8"
+XML = "application/xml"
+SVG = "image/svg+xml"
 API = "/api/v1/"
 
 
@@ -26,7 +29,21 @@ Page = Callable[..., str]
 ROUTES: tuple[tuple[str, Page, str], ...] = (
     (r"/", scenario.home, HTML),
     (r"/fragment", scenario.fragment, HTML),
+    (r"/m/", listing.models, HTML),
+    (r"/m/([^/]+)/", listing.model, HTML),
     (r"/m/([^/]+)/([^/]+)/", scenario.page, HTML),
+    (r"/on/", listing.all_devices, HTML),
+    (r"/on/([^/]+)/", listing.device, HTML),
+    (r"/compare", compare.page, HTML),
+    (r"/accuracy/", texts.accuracy, HTML),
+    (r"/how/([^/]+)/", texts.how, HTML),
+    (r"/tools/", tools.index, HTML),
+    (r"/tools/([^/]+)/", tools.page, HTML),
+    (r"/embed", feeds.embed, HTML),
+    (r"/badge\.svg", feeds.badge, SVG),
+    (r"/sitemap\.xml", feeds.sitemap, XML),
+    (r"/robots\.txt", feeds.robots, PLAIN),
+    (r"/llms\.txt", feeds.llms, PLAIN),
     (r"/api/v1/([^/]+)/?", lambda query, site, verb: api.answer(verb, query, site), JSON),
     (r"/openapi\.json", lambda query, site: api.openapi(), JSON),
 )

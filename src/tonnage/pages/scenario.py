@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import quote
 
-from tonnage.errors import TonnageError, UnsupportedError
+from tonnage.errors import TonnageError
 from tonnage.estimation import ENGINES
 from tonnage.frozen import replace
 from tonnage.glance import RECIPES
@@ -125,13 +125,9 @@ def _mended(error: TonnageError, name: str, query: str, site: Site) -> str:
             return site.link("/", to_query(replace(from_query(query), model=name)))
         except TonnageError:
             return site.link(f"/m/{name}/")
+    if error.kind == "not found":
+        from tonnage.pages.listing import by_slug, slug
+
+        return site.link(f"/m/{name}/") if name in model_names() else site.link(f"/on/{slug(name)}/") if slug(name) in by_slug() else ""
     return ""
 
-
-def is_answered(name: str) -> bool:
-    """Whether a built-in model has rules."""
-    try:
-        catalogue.model(name)
-    except UnsupportedError:
-        return False
-    return True

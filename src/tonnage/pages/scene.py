@@ -79,7 +79,7 @@ class Scene:
             if device.parts:
                 yield {
                     "name": "Host memory" if device.kind == "host" else f"{i}: {device.name}" if several else device.name,
-                    "bar": svg.bar(device, f"bar{i}"),
+                    "bar": svg.bar(device, f"bar{i}") if device.kind != "host" or device.usable_bytes is not None or i == 0 else "",
                     "parts": [self._part(device, part) for part in device.parts],
                     "total": device.total_bytes - reserved_bytes(device),
                     "later": reserved_bytes(device),

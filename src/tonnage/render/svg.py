@@ -127,8 +127,7 @@ TOP, LEFT, RIGHT, BOTTOM, HEIGHT = 14, 44, 150, 26, 260
 def curve(knots: Sequence[Knot], lines: Sequence[Line], asked: Knot | None = None, label: str = "curve") -> str:
     """Memory on the GPU from little context to the model's own limit; the axis of tokens doubles."""
     most = max([knot.bytes for knot in knots] + [line.bytes for line in lines]) * 1.06
-    least = knots[0].bytes if knots else 0
-    floor = 0 if least < most / 2 else min([least, *(line.bytes for line in lines)]) * 0.9
+    floor = 0.0
     first, last = log2(knots[0].tokens), log2(knots[-1].tokens)
 
     def x(tokens: float) -> float:
