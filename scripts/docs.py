@@ -6,8 +6,9 @@ from pathlib import Path
 import make_accuracy
 import make_cli_docs
 import make_readme
+import make_texts
 
-PAGES = (make_readme, make_cli_docs, make_accuracy)
+PAGES = (make_readme, make_cli_docs, make_accuracy, *make_texts.COPIES)
 """modules with TARGET, the page, and text(), what it must hold"""
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 from tonnage.answer import Estimate, Plan
 from tonnage.cost import Cost, cost_of
@@ -68,9 +69,8 @@ def _as_planned(question: Question, plan: Plan | None) -> Question:
     """The question with the placement of its plan, if it has one."""
     if plan is None:
         return question
-    flags = {**dict.fromkeys(_PLACED), **plan.flags}
-    patterns = flags.get("override_tensor")
-    return replace(question, **{**flags, "override_tensor": ",".join(patterns) if isinstance(patterns, list | tuple) else patterns})
+    flags: dict[str, Any] = {name: ",".join(value) if name == "override_tensor" else value for name, value in plan.flags.items()}
+    return replace(question, **{**dict.fromkeys(_PLACED), **flags})
 
 
 def devices_of(question: Question, estimate: Estimate) -> Sequence[Device]:

@@ -159,13 +159,22 @@ def _alone(spelling: str, value: str, wanted: bool) -> str | None:
 
 def from_query(query: str) -> Question:
     """A question of a query string, with or without its `?`; empty fields, as forms send them, are not given."""
+    return of_pairs(pairs_of_fields(fields_of(query)))
+
+
+def fields_of(query: str) -> list[tuple[str, str]]:
+    """The fields of a query string, blank ones too."""
     from urllib.parse import parse_qsl
 
     try:
-        fields = parse_qsl(query.removeprefix("?"), keep_blank_values=True, max_num_fields=_MAX_FIELDS)
+        return parse_qsl(query.removeprefix("?"), keep_blank_values=True, max_num_fields=_MAX_FIELDS)
     except ValueError:
         raise QuestionError(f"a query string may have {_MAX_FIELDS} fields at most") from None
-    return of_pairs(_pair(spelling, _field(spelling, value)) for spelling, value in fields)
+
+
+def pairs_of_fields(fields: Iterable[tuple[str, str]]) -> list[Pair]:
+    """Fields by any spelling -> keys by their names."""
+    return [_pair(spelling, _field(spelling, value)) for spelling, value in fields]
 
 
 def _field(spelling: str, value: str) -> str | None:

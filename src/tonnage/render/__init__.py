@@ -23,6 +23,7 @@ FORMATS = {
     "json": "tonnage.render.json",
     "csv": "tonnage.render.csv",
     "md": "tonnage.render.markdown",
+    "svg": "tonnage.render.svg",
     "url": "tonnage.render.url",
 }
 """name -> module with `render(question, estimate, style)`, imported when first asked for"""

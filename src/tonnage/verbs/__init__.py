@@ -22,7 +22,7 @@ class Option(NamedTuple):
     """whether it may be given several times"""
 
 
-FORMAT = Option("format", "form of the answer", ("--format", "-f"), ("table", "json", "csv", "md", "url"))
+FORMAT = Option("format", "form of the answer", ("--format", "-f"), ("table", "json", "csv", "md", "svg", "url"))
 ROWS = FORMAT._replace(choices=("table", "json", "csv", "md"))
 WORDS = FORMAT._replace(choices=("table", "json"))
 JSON = Option("format", "the same as --format json", ("--json",), alone="json")
@@ -289,6 +289,19 @@ VERBS = (
         examples=("tonnage cache show", "tonnage cache clear"),
     ),
     Verb(
+        "serve",
+        "[--port N]",
+        "the pages of the calculator on this machine; needs the extra `serve`",
+        "tonnage.verbs.serve",
+        (
+            Option("port", "port to listen at; 8765 if not given", ("--port",), metavar="N"),
+            Option("host", "address to listen at; 127.0.0.1 if not given", ("--host",), metavar="ADDRESS"),
+            HELP,
+        ),
+        takes_question=False,
+        examples=("tonnage serve", "tonnage serve --host 0.0.0.0 --port 80"),
+    ),
+    Verb(
         "schema",
         "question|answer",
         "the JSON Schema of questions or answers",
@@ -321,6 +334,8 @@ class Call(NamedTuple):
     """options of the face"""
     out: TextIO
     errors: TextIO
+    access: Any = None
+    """what of the machine and the network may be read for it; None for all"""
 
     def all_of(self, name: str) -> tuple[str, ...]:
         """Every value of an option that may be given several times."""

@@ -10,6 +10,6 @@ from tonnage.verbs.found import print_found
 
 def run(call: Call) -> int:
     """Print the best recipe."""
-    opened = open_question(of_pairs(pairs_of(call)))
+    opened = open_question(of_pairs(pairs_of(call)), call.access)
     found = best_quant(opened.question, opened.model, opened.attached)
     return print_found(call, opened, "context", "quant", [(f"{found.answer.question['context']:,}", found)])

@@ -32,7 +32,7 @@ COLUMNS = (
 def run(call: Call) -> int:
     """Print both side by side; 1 where they differ by more than the engine's rounding to whole MiB."""
     program = _program(call.face.get("program"))
-    question, model, _ = open_question(of_pairs(pairs_of(call)))
+    question, model, _ = open_question(of_pairs(pairs_of(call)), call.access)
     measured = _measure(program, question, model)
     ours = predicted(question, model, len(measured) - 1)
     rows = [row for name, engine, own in zip(measured, measured.values(), ours, strict=True) for row in _rows(name, engine, own)]

@@ -31,7 +31,7 @@ COLUMNS = (
 
 def run(call: Call) -> int:
     """Amounts of a million tokens, a day and a month."""
-    question, model, attached = open_question(of_pairs(pairs_of(call)))
+    question, model, attached = open_question(of_pairs(pairs_of(call)), call.access)
     found = estimate(question, model, attached)
     pace = pace_of(question, model, found, engine_of(question))
     if pace.cost is None:

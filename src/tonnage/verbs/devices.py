@@ -30,7 +30,8 @@ KEPT = ("vendor", "kind", "driver_bytes", "watts", "pcie_gen", "pcie_lanes", "li
 def run(call: Call) -> int:
     """List the devices that answer to all words, the user's own first."""
     words = " ".join(call.words)
-    own = [device for device in own_rows(call.face.get("file")) if words.lower() in device.name.lower()]
+    files = call.access is None or call.access.files
+    own = [device for device in own_rows(call.face.get("file")) if words.lower() in device.name.lower()] if files else []
     found = [*own, *search(words)]
     if not found:
         from tonnage.hardware.devices import catalogue

@@ -39,7 +39,7 @@ def pairs_of(call: Call, words: int = 1) -> list[tuple[str, Any]]:
 
 
 def _one(call: Call, question: Question) -> int:
-    question, model, attached = open_question(question)
+    question, model, attached = open_question(question, call.access)
     answer = estimate(question, model, attached)
     call.print(render(call.format, question, answer, style_of(call)))
     return exit_code(answer.verdict, placement_is_free=placement_is_free(question))

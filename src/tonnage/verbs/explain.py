@@ -16,7 +16,7 @@ def run(call: Call) -> int:
     part = call.words[-1].lower().replace("-", "_")
     pairs = pairs_of(call._replace(words=call.words[:-1]))
     try:
-        question, model, _ = open_question(of_pairs(pairs))
+        question, model, _ = open_question(of_pairs(pairs), call.access)
         told = explain(question, model, part)
     except TonnageError as error:
         if call.format == "json":

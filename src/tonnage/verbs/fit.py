@@ -27,7 +27,7 @@ COLUMNS = (
 
 def run(call: Call) -> int:
     """List the devices from the largest spare memory down; exit 1 where none holds the model."""
-    opened = open_question(of_pairs(pairs_of(call)))
+    opened = open_question(of_pairs(pairs_of(call)), call.access)
     question = opened.question
     devices = find_all(question.device) if question.device else _matching(str(call.face.get("match") or ""))
     if not devices:

@@ -18,7 +18,7 @@ TYPES = ("f16", "q8_0", "q4_0")
 
 def run(call: Call) -> int:
     """Print the largest context for every type of cache, or for the one that was asked for."""
-    opened = open_question(of_pairs(pairs_of(call)))
+    opened = open_question(of_pairs(pairs_of(call)), call.access)
     cases: list[Case] = []
     refused: TonnageError | None = None
     for name, question in _questions(opened.question):

@@ -10,6 +10,6 @@ from tonnage.verbs.found import print_found
 
 def run(call: Call) -> int:
     """Print the most users that fit."""
-    opened = open_question(of_pairs(pairs_of(call)))
+    opened = open_question(of_pairs(pairs_of(call)), call.access)
     found = max_users(opened.question, opened.model, opened.attached)
     return print_found(call, opened, "context", "users", [(f"{found.answer.question['context']:,}", found)])

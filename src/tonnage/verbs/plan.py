@@ -46,7 +46,7 @@ def run(call: Call) -> int:
     """Print a plan, what --fit decides, or the table of every number of layers in RAM."""
     pairs = pairs_of(call)
     try:
-        return _answer(call, open_question(of_pairs(pairs)))
+        return _answer(call, open_question(of_pairs(pairs), call.access))
     except TonnageError as error:
         if call.format == "json":
             from tonnage.render import json as form

@@ -37,7 +37,7 @@ FORMATS = (
 
 def run(call: Call) -> int:
     """List every recipe that the model can be stored in, smallest first; or every format of safetensors."""
-    opened = open_question(of_pairs(pairs_of(call)))
+    opened = open_question(of_pairs(pairs_of(call)), call.access)
     if call.face.get("formats"):
         rows = sorted(_formats(opened), key=lambda row: int(row["tensor_bytes"]))
         return print_rows(call, FORMATS, rows, {"question": to_dict(opened.question)})

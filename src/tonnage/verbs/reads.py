@@ -42,7 +42,7 @@ def run(call: Call) -> int:
     """The reads of a model's token, or the levels."""
     if not call.words and not any(name == "model" for name, _ in call.pairs):
         return _levels(call)
-    question, model, attached = open_question(of_pairs(pairs_of(call)))
+    question, model, attached = open_question(of_pairs(pairs_of(call)), call.access)
     found = estimate(question, model, attached)
     speed = pace_of(question, model, found, engine_of(question)).speed
     rows = [_share(*row) for row in shares_of(_together(speed))]

@@ -46,7 +46,7 @@ _BANDS = {
 
 def run(call: Call) -> int:
     """The speeds at the depths that the context can hold, or at the one that is asked for."""
-    question, model, attached = open_question(of_pairs(pairs_of(call)))
+    question, model, attached = open_question(of_pairs(pairs_of(call)), call.access)
     found = estimate(replace(question, depth=None), model, attached)
     depths = _depths(question, int(found.question["context"]))
     paces = [pace_of(replace(question, depth=depth), model, found, engine_of(question)) for depth in depths]

@@ -13,9 +13,6 @@ from tonnage.engines.llamacpp.settings import Settings
 from tonnage.frozen import dataclass, replace
 from tonnage.model.types import Model, Tensor
 
-WALKED_BACKENDS = ("cuda", "cpu")
-"""backends whose sizes and operators the walk knows; others are answered by CUDA's with a wider band"""
-
 
 @dataclass(frozen=True, slots=True)
 class Computed:
@@ -34,8 +31,9 @@ def compute_by_device(
     model: Model, tensors: tuple[Tensor, ...], settings: Settings, placement: Placement, *, as_fit_sees_it: bool = False
 ) -> dict[int, Computed]:
     """Compute buffer of every device, the host as -1; `as_fit_sees_it` as llama.cpp's `--fit` measures it."""
-    as_walked = settings if settings.backend in WALKED_BACKENDS else replace(settings, backend=WALKED_BACKENDS[0])
-    walked = None if model.basis == "assumed" else _walked(model, Same(tensors), as_walked, placement, as_fit_sees_it)
+    # GPUs of every backend are walked as CUDA's (others get a wider band), so that all share what is remembered
+    shared = replace(settings, backend="cuda")
+    walked = None if model.basis == "assumed" else _walked(model, Same(tensors), shared, placement, as_fit_sees_it)
     if walked is None:
         from tonnage.engines.llamacpp.compute import spread
 

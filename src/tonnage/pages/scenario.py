@@ -1,0 +1,143 @@
+"""The calculator and the page of a scenario: one form, the answer, and what people ask beside it."""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+from urllib.parse import quote
+
+from tonnage.errors import TonnageError
+from tonnage.estimation import ENGINES
+from tonnage.frozen import replace
+from tonnage.glance import RECIPES
+from tonnage.model import catalogue
+from tonnage.pages import api, faq, templates
+from tonnage.pages.scene import Scene, canonical, catalogue_name, form_values
+from tonnage.pages.site import Site
+from tonnage.question import from_query, to_query
+from tonnage.render import prose
+
+FIRST = "m=qwen3.6-27b&q=Q4_K_M&c=32768&d=RTX 4090"
+"""what the calculator shows before it is asked"""
+CACHES = ("f16", "q8_0", "q4_0")
+DEVICES = (
+    "RTX 5090", "RTX 4090", "RTX 3090", "2x RTX 3090", "RTX 5080", "RTX 5070 Ti", "RTX 4080", "RTX 4070 Ti SUPER", "RTX 5060 Ti 16GB",
+    "RTX 3060 12GB",
+    "RTX PRO 6000 Blackwell Workstation", "RTX 6000 Ada", "L40S", "A100 SXM 80GB", "H100 SXM 80GB", "2x H100 SXM 80GB", "H200 SXM 141GB",
+    "B200 SXM 180GB",
+    "Instinct MI300X", "RX 7900 XTX", "Apple M4 Max 128GB", "Apple M3 Ultra 512GB", "DGX Spark", "Ryzen AI Max+ 395 128GB", "24GB", "16GB",
+    "12GB", "8GB",
+)  # fmt: skip
+FIELDS = ("m", "q", "c", "d", "ram", "u", "e", "cache_type_k", "cache_type_v", "n_cpu_moe", "slots")
+"""keys that the form shows; others that are given travel hidden"""
+STATUS_WORDS = {400: "That is not a question we can answer", 404: "Not found", 422: "Cannot be answered"}
+
+
+def fragment(query: str, site: Site) -> str:
+    """The answer alone."""
+    return templates.render("fragment.html", **Scene(query, site).values())
+
+
+def home(query: str, site: Site) -> str:
+    """The calculator: with the answer to its query, or to the first question."""
+    return _framed(Scene(query or FIRST, site), site, home=not query)
+
+
+def page(query: str, site: Site, model: str, quant: str) -> str:
+    """The page of a model in a quant."""
+    own = f"m={quote(model)}&q={quote(quant)}"
+    return _framed(Scene(f"{own}&{query}" if query else own, site), site)
+
+
+def _framed(scene: Scene, site: Site, *, home: bool = False) -> str:
+    found = scene.estimate
+    title = "How much memory does a language model need?" if home else prose.title(found)
+    values = scene.values() | form(scene, site)
+    values |= frame(site, title=title, canonical=site.whole("/") if home else canonical(site, scene.question), description=prose.answer(found))
+    values |= {
+        "home": home,
+        "faq": [*faq.answers(scene)],
+        "recommendation": [*prose.recommendation(found, scene.glance, faq.pairs(scene))],
+        "architecture": prose.architecture(found),
+        "related": [*faq.related(scene)],
+        "receipts": faq.receipts(scene),
+        "alternate": api.link(site, "estimate", scene.query),
+        "crumbs": [] if home else _crumbs(scene, site),
+    }
+    return templates.render("scenario.html", **values)
+
+
+def _crumbs(scene: Scene, site: Site) -> list[tuple[str, str]]:
+    name = catalogue_name(scene.question)
+    return [(site.link("/m/"), "Models"), (site.link(f"/m/{name}/"), prose.name(scene.opened.model))] if name else []
+
+
+def frame(site: Site, *, title: str, canonical: str = "", description: str = "", robots: str = "") -> dict[str, Any]:
+    """What the frame of every page takes."""
+    return {
+        "site": site,
+        "page_title": title,
+        "canonical": canonical,
+        "description": description,
+        "robots": robots,
+        "alternate": "",
+        "style": templates.style(),
+        "script": templates.script(),
+    }
+
+
+def form(scene: Scene, site: Site) -> dict[str, Any]:
+    """The fields of the form with their values and choices."""
+    held = dict(form_values(scene.question))
+    held.setdefault("c", str(scene.estimate.question["context"]))
+    held.setdefault("q", str(scene.estimate.question["quant"]))
+    quants = dict.fromkeys([*RECIPES, held["q"]])
+    return {
+        "held": {**dict.fromkeys(FIELDS, ""), **held},
+        "hidden": {key: value for key, value in held.items() if key not in FIELDS},
+        "quants": list(quants),
+        "caches": CACHES,
+        "engines": list(ENGINES),
+        "models": model_names(),
+        "known_devices": DEVICES,
+        "native": scene.opened.model.context,
+    }
+
+
+@cache
+def model_names() -> tuple[str, ...]:
+    """The built-in models that have rules."""
+    return tuple(row["name"] for row in catalogue.index() if row["architecture"])
+
+
+def failed(error: TonnageError, status: int, path: str, query: str, site: Site) -> str:
+    """The page of an error, or a piece of one: what is wrong, and what is near."""
+    told = re.sub(r": `tonnage [^`]*` lists them$", "", str(error).partition("; did you mean")[0])
+    values: dict[str, Any] = {
+        "site": site,
+        "message": told[:1].upper() + told[1:],
+        "head": STATUS_WORDS.get(status, "That did not work"),
+        "near": [*_near(error, query, site)],
+    }
+    if path == "/fragment":
+        return templates.render("problem.html", **values)
+    return templates.render("error.html", **(values | frame(site, title=str(values["head"]), robots="noindex")))
+
+
+def _near(error: TonnageError, query: str, site: Site) -> Iterator[tuple[str, str]]:
+    """The nearest names, each with the address of the question mended by it where that is one."""
+    for name in error.nearest:
+        yield name, _mended(error, name, query, site)
+
+
+def _mended(error: TonnageError, name: str, query: str, site: Site) -> str:
+    if error.kind == "source" and name in model_names():
+        try:
+            return site.link("/", to_query(replace(from_query(query), model=name)))
+        except TonnageError:
+            return site.link(f"/m/{name}/")
+    if error.kind == "not found":
+        from tonnage.pages.listing import by_slug, slug
+
+        return site.link(f"/m/{name}/") if name in model_names() else site.link(f"/on/{slug(name)}/") if slug(name) in by_slug() else ""
+    return ""

@@ -1,0 +1,89 @@
+"""Pages of the documentation: the little of Markdown that they are written in, as HTML."""
+
+import re
+from collections.abc import Iterator
+from html import escape
+
+from tonnage import data
+from tonnage.pages import templates
+from tonnage.pages.scenario import frame
+from tonnage.pages.site import NotFoundError, Site
+
+HOW = {"llama.cpp": "how-llama.cpp-uses-memory.md"}
+"""engine -> page of how it uses memory"""
+
+
+def how(query: str, site: Site, engine: str) -> str:
+    """How an engine uses memory."""
+    if engine not in HOW:
+        raise NotFoundError(f"/how/{engine}/", tuple(HOW))
+    return _page(site, HOW[engine], f"/how/{engine}/")
+
+
+def accuracy(query: str, site: Site) -> str:
+    """How exact the answers are, with every table."""
+    return _page(site, "accuracy.md", "/accuracy/")
+
+
+def _page(site: Site, name: str, path: str) -> str:
+    text = data.read(f"texts/{name}").decode()
+    title = text.partition("\n")[0].removeprefix("# ")
+    values = frame(site, title=title, canonical=site.whole(path), description=title)
+    return templates.render("text.html", body="\n".join(blocks(text)), **values)
+
+
+def blocks(text: str) -> Iterator[str]:
+    """Headings, paragraphs, lists, tables and code of a page."""
+    for n, block in enumerate(_split(re.sub(r"<!--.*?-->\n?", "", text, flags=re.DOTALL))):
+        lines = block.split("\n")
+        if lines[0].startswith("```"):
+            yield f'<pre tabindex="0">{escape(chr(10).join(lines[1:-1]))}</pre>'
+        elif lines[0].startswith("    "):
+            yield f'<pre tabindex="0">{escape(chr(10).join(line[4:] for line in lines))}</pre>'
+        elif heading := re.match(r"(#+) (.*)", lines[0]):
+            level = len(heading[1])
+            yield f"<h{level}>{inline(heading[2])}</h{level}>"
+        elif lines[0].startswith("|"):
+            yield _table(lines, f"table {n}")
+        elif lines[0].startswith("- "):
+            items = re.split(r"\n(?=- )", block)
+            yield "<ul>" + "".join(f"<li>{inline(item[2:])}</li>" for item in items) + "</ul>"
+        else:
+            yield f"<p>{inline(block)}</p>"
+
+
+def _split(text: str) -> Iterator[str]:
+    """Blocks are parted by blank lines, but for those within fences."""
+    block: list[str] = []
+    fenced = False
+    for line in text.split("\n"):
+        fenced ^= line.startswith("```")
+        if line.strip() or fenced:
+            block.append(line)
+        elif block:
+            yield "\n".join(block)
+            block = []
+    if block:
+        yield "\n".join(block)
+
+
+def _table(lines: list[str], named: str) -> str:
+    head, rule, *rows = ([cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines)
+    right = [' class="n"' if mark.endswith(":") else ' class="wrap"' for mark in rule]
+
+    def row(cells: list[str], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}{side}>{inline(cell)}</{tag}>" for side, cell in zip(right, cells, strict=False)) + "</tr>"
+
+    body = "".join(row(cells, "td") for cells in rows)
+    table = f"<table><thead>{row(head, 'th')}</thead><tbody>{body}</tbody></table>"
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="{named}">{table}</div>'
+
+
+def inline(text: str) -> str:
+    """Code, emphasis and links within a line; links into the repository lose their address."""
+    text = escape(text, quote=False)
+    text = re.sub(r"`([^`]+)`", r"<code>\1</code>", text)
+    text = re.sub(r"\*\*([^*]+)\*\*", r"<b>\1</b>", text)
+    text = re.sub(r"(?<![\w*])\*([^*\n]+)\*(?![\w*])", r"<em>\1</em>", text)
+    text = re.sub(r"\[([^\]]+)\]\((https?://[^)\s]+)\)", r'<a href="\2">\1</a>', text)
+    return re.sub(r"\[([^\]]+)\]\([^)]+\)", r"\1", text)

@@ -1,0 +1,1 @@
+"""The server: every path is answered by `tonnage.pages`, whose functions are pure. Needs the extra `serve`."""
