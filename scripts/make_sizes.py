@@ -6,8 +6,8 @@ It is read where models are listed; a page about one model computes.
 import json
 from pathlib import Path
 
-from tonnage.glance import LEAST, weights_by_recipe
 from tonnage.estimation import judged
+from tonnage.glance import LEAST, weights_by_recipe
 from tonnage.model import catalogue
 from tonnage.question import Question
 

@@ -225,7 +225,13 @@ def _devices(
 
 
 def _fit(
-    question: Question, model: Model, attached: Attached, group: tuple[Device, ...], plain: Estimate, curve: Sequence[Point], recipes: Sequence[Recipe]
+    question: Question,
+    model: Model,
+    attached: Attached,
+    group: tuple[Device, ...],
+    plain: Estimate,
+    curve: Sequence[Point],
+    recipes: Sequence[Recipe],
 ) -> Fit:
     device = group[0]
     answer = judged(replace(question, device=(describe(device),), context=int(plain.question["context"])), model, attached)

@@ -87,7 +87,11 @@ def openapi() -> str:
     """The OpenAPI document, made from the tables of verbs and keys."""
     paths = {f"/api/v1/{name}": {"get": _operation(verb_of(name))} for name in VERBS}
     schemas = {"Answer": {k: v for k, v in data.load_json("schema/answer.json").items() if k not in ("$schema", "$id")}, "Error": _ERROR}
-    told = {"title": "Tonnage", "version": __version__, "description": "What a language model takes in memory, where it fits, how fast it runs. No key; every answer is JSON."}
+    told = {
+        "title": "Tonnage",
+        "version": __version__,
+        "description": "What a language model takes in memory, where it fits, how fast it runs. No key; every answer is JSON.",
+    }
     return json.dumps({"openapi": "3.1.0", "info": told, "paths": paths, "components": {"schemas": schemas}}, separators=(",", ":"))
 
 
@@ -107,11 +111,20 @@ _ERROR = {
 
 def _operation(verb: Verb) -> Mapping[str, Any]:
     bare = {**TOOLS, **LISTS}.get(verb.name, "")
-    options = [_parameter(option.name, option.help, {"type": "string"}, option.many) for option in verb.options if option.name not in {*_CLOSED, *KEYS}]
-    own = [_parameter(option.name, option.help, {"type": "string"}, option.many) for option in verb.options if option.name in KEYS and not verb.takes_question]
+    options = [
+        _parameter(option.name, option.help, {"type": "string"}, option.many) for option in verb.options if option.name not in {*_CLOSED, *KEYS}
+    ]
+    own = [
+        _parameter(option.name, option.help, {"type": "string"}, option.many)
+        for option in verb.options
+        if option.name in KEYS and not verb.takes_question
+    ]
     keys = [_of_key(key) for key in KEYS.values() if key.name != "device_file"] if verb.takes_question else []
     plain = [_parameter(bare, verb.usage, {"type": "string"}, True)] if bare else []
-    failed = {"description": "a question that cannot be answered", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+    failed = {
+        "description": "a question that cannot be answered",
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+    }
     shape = {"$ref": "#/components/schemas/Answer"} if verb.name == "estimate" else {"type": "object"}
     good = {"description": verb.help, "content": {"application/json": {"schema": shape}}}
     responses = {"200": good, "400": failed, "404": failed, "422": failed, "429": failed, "503": failed}
@@ -132,7 +145,6 @@ def _parameter(name: str, words: str, schema: Mapping[str, Any], many: bool, *, 
 def link(site: Site, verb: str, query: str) -> str:
     """The address of an answer as JSON."""
     return site.link(f"/api/v1/{quote(verb)}", query)
-
 
 
 def query_of(fields: list[tuple[str, str]]) -> str:

@@ -20,7 +20,9 @@ def page(query: str, site: Site) -> str:
     asked = [_asked(fields, name) or first for name, first in zip("ab", FIRST, strict=True)]
     found = [estimate(*site.opened(from_query(question))) for question in asked]
     title = " or ".join(prose.name(one.model) for one in found) + "?"
-    values = frame(site, title=title, canonical=site.whole("/compare"), description=f"{title} Memory, part by part.", robots="" if not query else "noindex")
+    values = frame(
+        site, title=title, canonical=site.whole("/compare"), description=f"{title} Memory, part by part.", robots="" if not query else "noindex"
+    )
     held = [dict(fields_of(question)) for question in asked]
     links = [site.link("/", question) for question in asked]
     return templates.render("compare.html", found=found, rows=[*_rows(found)], head=title, held=held, links=links, models=model_names(), **values)

@@ -60,7 +60,10 @@ Every answer is JSON at one address; bytes are integers, `error` null means exac
 def badge(query: str, site: Site) -> str:
     """A badge for a model card."""
     found = Scene(query, site).estimate
-    left, right = f"{found.weights.recipe}, {numbers.tokens(int(found.question['context']))} tokens", f"{numbers.gib(prose.start_bytes(found, 'gpu'), 1)} GiB"
+    left, right = (
+        f"{found.weights.recipe}, {numbers.tokens(int(found.question['context']))} tokens",
+        f"{numbers.gib(prose.start_bytes(found, 'gpu'), 1)} GiB",
+    )
     a, b = 7 * len(left) + 14, 7 * len(right) + 16
     words = escape(f"{prose.name(found.model)}, {left}: {right}")
     return (

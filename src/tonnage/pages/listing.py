@@ -38,8 +38,8 @@ def models(query: str, site: Site) -> str:
     for entry in catalogue.index():
         if entry["name"] in table:
             row = table[entry["name"]]
-            told = {"name": entry["name"], "total": entry["total"], "context": entry["context"], "bytes": row["rest"] + row["weights"]["Q4_K_M"]}
-            groups.setdefault(entry["hf_id"].partition("/")[0], []).append(told)
+            shown = {"name": entry["name"], "total": entry["total"], "context": entry["context"], "bytes": row["rest"] + row["weights"]["Q4_K_M"]}
+            groups.setdefault(entry["hf_id"].partition("/")[0], []).append(shown)
     refused = [entry for entry in catalogue.index() if entry["name"] not in table]
     told = "Every built-in model: parameters, context, and the memory that it takes at Q4_K_M."
     values = frame(site, title="Models", canonical=site.whole("/m/"), description=told)
@@ -137,4 +137,3 @@ def _on(device: Device, held: int, site: Site) -> Iterator[dict[str, Any]]:
             "bytes": row["weights"][quant] + row["rest"] if quant else 0,
             "href": site.link("/", to_query(asked)),
         }
-

@@ -20,9 +20,12 @@ FIRST = "m=qwen3.6-27b&q=Q4_K_M&c=32768&d=RTX 4090"
 """what the calculator shows before it is asked"""
 CACHES = ("f16", "q8_0", "q4_0")
 DEVICES = (
-    "RTX 5090", "RTX 4090", "RTX 3090", "2x RTX 3090", "RTX 5080", "RTX 5070 Ti", "RTX 4080", "RTX 4070 Ti SUPER", "RTX 5060 Ti 16GB", "RTX 3060 12GB",
-    "RTX PRO 6000 Blackwell Workstation", "RTX 6000 Ada", "L40S", "A100 SXM 80GB", "H100 SXM 80GB", "2x H100 SXM 80GB", "H200 SXM 141GB", "B200 SXM 180GB",
-    "Instinct MI300X", "RX 7900 XTX", "Apple M4 Max 128GB", "Apple M3 Ultra 512GB", "DGX Spark", "Ryzen AI Max+ 395 128GB", "24GB", "16GB", "12GB", "8GB",
+    "RTX 5090", "RTX 4090", "RTX 3090", "2x RTX 3090", "RTX 5080", "RTX 5070 Ti", "RTX 4080", "RTX 4070 Ti SUPER", "RTX 5060 Ti 16GB",
+    "RTX 3060 12GB",
+    "RTX PRO 6000 Blackwell Workstation", "RTX 6000 Ada", "L40S", "A100 SXM 80GB", "H100 SXM 80GB", "2x H100 SXM 80GB", "H200 SXM 141GB",
+    "B200 SXM 180GB",
+    "Instinct MI300X", "RX 7900 XTX", "Apple M4 Max 128GB", "Apple M3 Ultra 512GB", "DGX Spark", "Ryzen AI Max+ 395 128GB", "24GB", "16GB",
+    "12GB", "8GB",
 )  # fmt: skip
 FIELDS = ("m", "q", "c", "d", "ram", "u", "e", "cache_type_k", "cache_type_v", "n_cpu_moe", "slots")
 """keys that the form shows; others that are given travel hidden"""
@@ -57,7 +60,7 @@ def _framed(scene: Scene, site: Site, *, home: bool = False) -> str:
         "architecture": prose.architecture(found),
         "related": [*faq.related(scene)],
         "receipts": faq.receipts(scene),
-        "crumbs": _crumbs(scene, site),
+        "crumbs": [] if home else _crumbs(scene, site),
     }
     return templates.render("scenario.html", **values)
 
@@ -107,7 +110,12 @@ def model_names() -> tuple[str, ...]:
 def failed(error: TonnageError, status: int, path: str, query: str, site: Site) -> str:
     """The page of an error, or a piece of one: what is wrong, and what is near."""
     told = str(error).partition("; did you mean")[0]
-    values: dict[str, Any] = {"site": site, "message": told[:1].upper() + told[1:], "head": STATUS_WORDS.get(status, "That did not work"), "near": [*_near(error, query, site)]}
+    values: dict[str, Any] = {
+        "site": site,
+        "message": told[:1].upper() + told[1:],
+        "head": STATUS_WORDS.get(status, "That did not work"),
+        "near": [*_near(error, query, site)],
+    }
     if path == "/fragment":
         return templates.render("problem.html", **values)
     return templates.render("error.html", **(values | frame(site, title=str(values["head"]), robots="noindex")))
@@ -130,4 +138,3 @@ def _mended(error: TonnageError, name: str, query: str, site: Site) -> str:
 
         return site.link(f"/m/{name}/") if name in model_names() else site.link(f"/on/{slug(name)}/") if slug(name) in by_slug() else ""
     return ""
-

@@ -90,7 +90,14 @@ class Scene:
     def _part(self, device: DeviceAnswer, part: Part) -> dict[str, Any]:
         held = "" if part.held == "gpu" else part.held
         kind = part.part if part.part in svg.COLOURS else "other"
-        return {"name": numbers.part_name(part.part), "kind": kind, "bytes": part.bytes, "basis": part.basis, "error": numbers.error(part), "held": held}
+        return {
+            "name": numbers.part_name(part.part),
+            "kind": kind,
+            "bytes": part.bytes,
+            "basis": part.basis,
+            "error": numbers.error(part),
+            "held": held,
+        }
 
     def explained(self) -> Iterator[tuple[str, Explanation]]:
         """Why each part has its size, once a part."""

@@ -32,7 +32,7 @@ def environment() -> "Environment":
     return found
 
 
-def render(name: str, **values: Any) -> str:
+def render(name: str, /, **values: Any) -> str:
     """A template with its values."""
     return environment().get_template(name).render(**values)
 

@@ -76,7 +76,8 @@ def _table(lines: list[str]) -> str:
 
     body = "".join(row(cells, "td") for cells in rows)
     named = escape(head[0])
-    return f'<div class="scroll" tabindex="0" role="region" aria-label="{named}"><table><thead>{row(head, "th")}</thead><tbody>{body}</tbody></table></div>'
+    table = f"<table><thead>{row(head, 'th')}</thead><tbody>{body}</tbody></table>"
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="{named}">{table}</div>'
 
 
 def inline(text: str) -> str:

@@ -20,7 +20,13 @@ WORDS = {
 }
 """verdict -> what a chip says"""
 ICONS = {"fits": "✓", "tight": "≈", "offload": "⇄", "spills": "↯", "pages": "⟳", "too big": "✕"}
-KINDS = {"gated delta net": "Gated Delta Networks", "kda": "Kimi Delta Attention", "mamba": "Mamba", "mamba2": "Mamba-2", "short convolution": "short convolutions"}
+KINDS = {
+    "gated delta net": "Gated Delta Networks",
+    "kda": "Kimi Delta Attention",
+    "mamba": "Mamba",
+    "mamba2": "Mamba-2",
+    "short convolution": "short convolutions",
+}
 BASES = {
     "config": "computed from config.json by the engine's own rules",
     "file": "read from the header of the file",
@@ -62,20 +68,18 @@ def spread(found: Band | None) -> str:
     """`exact`, or how far it may be off, in GiB."""
     if found is None:
         return "exact to the byte"
-    return f"{numbers.gib(found.high)} GiB more or {numbers.gib(-found.low)} GiB less"
+    return f"\N{MINUS SIGN}{numbers.gib(-found.low)} to +{numbers.gib(found.high)} GiB"
 
 
 def answer(estimate: Estimate) -> str:
     """The first sentence: the number, its error, and what it is about."""
     gpus = [device for device in estimate.devices if device.kind != "host"]
-    tokens = numbers.tokens(int(estimate.question["context"]))
+    with_what = f"with {estimate.engine} and {numbers.tokens(int(estimate.question['context']))} tokens of context."
     if not gpus:
-        return f"{both(start_bytes(estimate, 'host'))} of host memory, {spread(band(estimate.devices))}, with {estimate.engine} and {tokens} tokens of context."
+        return f"{both(start_bytes(estimate, 'host'))} of host memory, {spread(band(estimate.devices))}, {with_what}"
     host = f", and {both(start_bytes(estimate, 'host'))} of host memory" if start_bytes(estimate, "host") else ""
     where = "on the GPU" if len(gpus) == 1 else f"on {len(gpus)} GPUs"
-    found = band(gpus)
-    told = "exact to the byte" if found is None else f"known to within {spread(found)}"
-    return f"{both(start_bytes(estimate, 'gpu'))} {where}, {told}{host}, with {estimate.engine} and {tokens} tokens of context."
+    return f"{both(start_bytes(estimate, 'gpu'))} {where}, {spread(band(gpus))}{host}, {with_what}"
 
 
 def basis(estimate: Estimate) -> str:
@@ -127,8 +131,8 @@ def _names(fit: Fit) -> str:
 
 
 def _spare(fit: Fit) -> str:
-    words = f"{numbers.gib(abs(fit.spare_bytes))} GiB {'beyond' if fit.verdict == 'fits' else 'within'} the engine's margin"
-    return f"{words} to spare, and a context of up to {short(fit.max_context)}"
+    later = "" if fit.verdict == "fits" else ", tight once the server keeps prompts"
+    return f"{numbers.gib(fit.spare_bytes)} GiB to spare beyond the engine's margin{later}, and a context of up to {short(fit.max_context)}"
 
 
 # --- how it is calculated -------------------------------------------------------------------------
@@ -163,7 +167,8 @@ def uncounted(estimate: Estimate) -> Iterator[str]:
     yield "Other programs on the same GPU; say what they take with in_use."
     later = sum(reserved_bytes(device) for device in estimate.devices)
     if later:
-        yield f"What the server may take of host memory later, as prompts are kept: up to {numbers.gib(later)} GiB; it is listed, and not in the sums of the start."
+        kept = f"up to {numbers.gib(later)} GiB; it is listed, and not in the sums of the start"
+        yield f"What the server may take of host memory later, as prompts are kept: {kept}."
     if estimate.model.parameters.vision:
         yield f"The vision projector ({numbers.parameters(estimate.model.parameters.vision)} parameters): a file of its own, counted with mmproj."
     if estimate.model.n_nextn and not estimate.question.get("speculative"):
@@ -181,7 +186,8 @@ def architecture(estimate: Estimate) -> str:
     experts = next((layer.ffn for layer in model.layers if isinstance(layer.ffn, Experts)), None)
     routed = f", {experts.used} of {experts.count} experts per token" if experts else ""
     active = f", {numbers.parameters(p.active)} active per token" if p.active < p.text else ""
-    return f"{numbers.parameters(p.text)} parameters of text{active}; {sum(c for _, c, _ in estimate.caches)} layers ({kinds}){routed}; trained for {numbers.tokens(model.context)} tokens."
+    layers = f"{sum(count for _, count, _ in estimate.caches)} layers ({kinds}){routed}"
+    return f"{numbers.parameters(p.text)} parameters of text{active}; {layers}; trained for {numbers.tokens(model.context)} tokens."
 
 
 def recurrent(estimate: Estimate) -> Answered | None:
@@ -199,22 +205,35 @@ def recurrent(estimate: Estimate) -> Answered | None:
         text += f"They keep {numbers.gib(parts['state'])} GiB of state, the same at any context. "
     if "kv" in parts and growing and all(not m.window for layer in growing for m in layer.mixers if isinstance(m, Attention)):
         all_of_them = parts["kv"] * layers // len(growing)
-        text += f"Only {len(growing)} layers keep keys and values: {numbers.gib(parts['kv'])} GiB of cache, where {layers} such layers would keep {numbers.gib(all_of_them)}."
+        text += f"Only {len(growing)} layers keep keys and values: {numbers.gib(parts['kv'])} GiB of cache, "
+        text += f"where {layers} such layers would keep {numbers.gib(all_of_them)}."
     return Answered(f"Does {name(estimate.model)} use {told}?", text.strip())
 
 
 def versus(mine: Estimate, other: Estimate) -> Answered:
     """How two models compare at the same recipe and context."""
     a, b = start_bytes(mine, "gpu"), start_bytes(other, "gpu")
-    less = f"{numbers.gib(abs(b - a))} GiB {'more' if b > a else 'less'}"
-    sentence = f"At {other.weights.recipe} and {numbers.tokens(int(other.question['context']))} tokens {name(other.model)} takes {numbers.gib(b)} GiB on the GPU, {less} than {name(mine.model)}"
-    caches = [sum(p.bytes for d in e.devices if d.kind != "host" for p in d.parts if p.part in ("kv", "state")) for e in (mine, other)]
-    sentence += f". Cache and state are {numbers.gib(caches[1])} GiB of it, against {numbers.gib(caches[0])}"
-    p, q = mine.model.parameters, other.model.parameters
-    sentence += f". It runs {numbers.parameters(q.active)} of {numbers.parameters(q.text)} parameters per token, against {numbers.parameters(p.active)} of {numbers.parameters(p.text)}"
-    if other.question["context"] != mine.question["context"]:
-        sentence += f"; {numbers.tokens(other.model.context)} tokens are all that it was trained for"
-    return Answered(f"How does {name(mine.model)} compare to {name(other.model)}?", sentence + ".")
+    cache_a, cache_b = _cache_bytes(mine), _cache_bytes(other)
+    more = f"{numbers.gib(abs(b - a))} GiB {'more' if b > a else 'less'} than {name(mine.model)}"
+    where = f"At {other.weights.recipe} and {numbers.tokens(int(other.question['context']))} tokens"
+    sentences = [
+        f"{where} {name(other.model)} takes {numbers.gib(b)} GiB on the GPU, {more}.",
+        f"Cache and state are {numbers.gib(cache_b)} GiB of it, against {numbers.gib(cache_a)}.",
+        f"It runs {_run(other)} parameters per token, against {_run(mine)}.",
+    ]
+    if other.model.context != mine.model.context:
+        trained = f"{numbers.tokens(other.model.context)} tokens, {name(mine.model)} for {numbers.tokens(mine.model.context)}"
+        sentences.append(f"It was trained for {trained}.")
+    return Answered(f"How does {name(mine.model)} compare to {name(other.model)}?", " ".join(sentences))
+
+
+def _cache_bytes(estimate: Estimate) -> int:
+    return sum(part.bytes for device in estimate.devices if device.kind != "host" for part in device.parts if part.part in ("kv", "state"))
+
+
+def _run(estimate: Estimate) -> str:
+    p = estimate.model.parameters
+    return f"all of {numbers.parameters(p.text)}" if p.active >= p.text else f"{numbers.parameters(p.active)} of {numbers.parameters(p.text)}"
 
 
 def dense_instead(mine: Estimate, other: Estimate) -> Answered:
@@ -239,4 +258,3 @@ def experts_in_ram(mine: Estimate, every: Estimate, best: Estimate | None, card:
             text += f", at {numbers.rough(rate['low'])} to {numbers.rough(rate['high'])} tokens per second with {best.question.get('ram')}"
         text += "."
     return Answered("What if the experts stay in RAM?", text)
-

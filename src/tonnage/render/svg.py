@@ -4,7 +4,8 @@ Every chart says in `<title>` and `<desc>` what it shows. Colours are CSS variab
 them, so that a page may set them and a file stands alone; a part is told by its hatch as well as by its colour.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from math import log2
 from typing import NamedTuple
 from xml.sax.saxutils import escape
@@ -52,7 +53,12 @@ def render(question: Question, estimate: Estimate, style: Style) -> str:
     height = 26 + sum(_bar_height(device) + 22 for device in devices)
     body, y = [f'<text x="0" y="14" font-weight="600" {INK}>{escape(headline(estimate))}</text>'], 30
     for device in devices:
-        body += [f'<text x="0" y="{y + 8}" {INK}>{escape(_bar_words(device))}</text>', f'<g transform="translate(0 {y + 14})">', *_bar(device), "</g>"]
+        body += [
+            f'<text x="0" y="{y + 8}" {INK}>{escape(_bar_words(device))}</text>',
+            f'<g transform="translate(0 {y + 14})">',
+            *_bar(device),
+            "</g>",
+        ]
         y += _bar_height(device) + 22
     return _svg(height + 8, "memory", "; ".join(_bar_words(device) for device in devices), body, alone=True)
 
@@ -137,12 +143,20 @@ def curve(knots: Sequence[Knot], lines: Sequence[Line], asked: Knot | None = Non
         return TOP + (most - nbytes) / (most - floor) * (HEIGHT - TOP - BOTTOM)
 
     body = [*_grid(floor, most, y), *_stops(knots, x), *_lines(lines, x, y)]
-    points = " ".join(f"{x(knot.tokens):.1f},{y(knot.bytes):.1f}" for knot in knots)
+    points = " ".join(f"{x(knot.tokens):.1f},{y(knot.bytes):.1f}" for knot in _smooth(knots))
     body.append(f'<polyline points="{points}" fill="none" stroke="{_colour("weights")}" stroke-width="2.5" stroke-linejoin="round"/>')
     if asked:
         words = f"{numbers.tokens(asked.tokens)} tokens: {numbers.gib(asked.bytes)} GiB"
         body.append(f'<circle cx="{x(asked.tokens):.1f}" cy="{y(asked.bytes):.1f}" r="5" fill="{_colour("weights")}"><title>{words}</title></circle>')
     return _svg(HEIGHT, label, _curve_words(knots, lines), body, name="memory against context")
+
+
+def _smooth(knots: Sequence[Knot], steps: int = 6) -> Iterator[Knot]:
+    """The knots, and points between them: what is straight in tokens is bent on an axis that doubles."""
+    for low, high in pairwise(knots):
+        for k in range(steps):
+            yield Knot(low.tokens + (high.tokens - low.tokens) * k // steps, low.bytes + (high.bytes - low.bytes) * k // steps)
+    yield knots[-1]
 
 
 def _curve_words(knots: Sequence[Knot], lines: Sequence[Line]) -> str:
@@ -152,7 +166,13 @@ def _curve_words(knots: Sequence[Knot], lines: Sequence[Line]) -> str:
 
 def crossing_words(line: Line) -> str:
     """`24 GB until 41K`."""
-    return f"{line.name} holds all of it" if line.crossing is None else f"{line.name} until {short(line.crossing)}" if line.crossing else f"{line.name}: never"
+    return (
+        f"{line.name} holds all of it"
+        if line.crossing is None
+        else f"{line.name} until {short(line.crossing)}"
+        if line.crossing
+        else f"{line.name}: never"
+    )
 
 
 def _gib(knot: Knot) -> str:
@@ -166,7 +186,7 @@ def short(tokens: int) -> str:
     return f"{tokens // 1024}K" if tokens >= 1024 else str(tokens)
 
 
-def _grid(floor: float, most: float, y) -> Iterator[str]:  # type: ignore[no-untyped-def]
+def _grid(floor: float, most: float, y: Callable[[float], float]) -> Iterator[str]:
     step = next(step for step in (0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000) if (most - floor) / GIB / step <= 6)
     n = int(floor / GIB / step) + 1
     while n * step * GIB < most:
@@ -177,13 +197,13 @@ def _grid(floor: float, most: float, y) -> Iterator[str]:  # type: ignore[no-unt
     yield f'<text x="{LEFT - 6}" y="{TOP - 3}" text-anchor="end" font-size="11" {INK} opacity=".7">GiB</text>'
 
 
-def _stops(knots: Sequence[Knot], x) -> Iterator[str]:  # type: ignore[no-untyped-def]
+def _stops(knots: Sequence[Knot], x: Callable[[float], float]) -> Iterator[str]:
     for knot in knots:
         at = f"{x(knot.tokens):.1f}"
         yield f'<text x="{at}" y="{HEIGHT - 8}" text-anchor="middle" font-size="11" {INK} opacity=".7">{short(knot.tokens)}</text>'
 
 
-def _lines(lines: Sequence[Line], x, y) -> Iterator[str]:  # type: ignore[no-untyped-def]
+def _lines(lines: Sequence[Line], x: Callable[[float], float], y: Callable[[float], float]) -> Iterator[str]:
     taken = -99.0
     for line in sorted(lines, key=lambda line: -line.bytes):
         at = y(line.bytes)
@@ -204,10 +224,10 @@ def reads(rows: Sequence[tuple[str, float, str]], label: str = "reads") -> str:
     steps = max(log2(most / least), 1e-9)
     body = []
     for i, (name, nanoseconds, words) in enumerate(rows):
-        y, wide = 24 * i, 8 + 250 * log2(nanoseconds / least) / steps
+        y, wide = 24 * i, 8 + 230 * log2(nanoseconds / least) / steps
         body.append(f'<text x="0" y="{y + 15}" font-size="12" {INK}>{escape(name)}</text>')
-        body.append(f'<rect x="210" y="{y + 4}" width="{wide:.1f}" height="15" rx="2" fill="{_colour("kv")}"/>')
-        body.append(f'<text x="{216 + wide:.1f}" y="{y + 15}" font-size="12" {INK}>{escape(words)}</text>')
+        body.append(f'<rect x="250" y="{y + 4}" width="{wide:.1f}" height="15" rx="2" fill="{_colour("kv")}"/>')
+        body.append(f'<text x="{256 + wide:.1f}" y="{y + 15}" font-size="12" {INK}>{escape(words)}</text>')
     words = "; ".join(f"{name}: {told}" for name, _, told in rows)
     return _svg(24 * len(rows) + 4, label, words, body, name="how far each level of memory is away, each step a factor")
 
@@ -228,7 +248,8 @@ def _svg(height: int, label: str, words: str, body: Sequence[str] | Iterator[str
 def hatches(parts: Sequence[str]) -> str:
     """The patterns that the bars are filled with."""
     lines = "".join(
-        f'<pattern id="h-{part}" width="6" height="6" patternUnits="userSpaceOnUse"><path d="{HATCHES[part]}" stroke="#fff" stroke-opacity=".45"/></pattern>'
+        f'<pattern id="h-{part}" width="6" height="6" patternUnits="userSpaceOnUse">'
+        f'<path d="{HATCHES[part]}" stroke="#fff" stroke-opacity=".45"/></pattern>'
         for part in parts
     )
     return f"<defs>{lines}</defs>"
