@@ -41,8 +41,9 @@ class Asker:
         path, _, query = (target.encode() if isinstance(target, str) else target).partition(b"?")
         told = [(name.encode(), value.encode()) for name, value in headers.items()]
         scope: dict[str, Any] = {
-            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http", "path": path.decode("utf-8", "replace"),
-            "raw_path": path, "query_string": query, "root_path": "", "headers": told, "client": (client, 50000), "server": ("127.0.0.1", 80),
+            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
+            "path": path.decode("utf-8", "replace"), "raw_path": path, "query_string": query,
+            "root_path": "", "headers": told, "client": (client, 50000), "server": ("127.0.0.1", 80),
         }  # fmt: skip
         sent: list[Any] = []
 

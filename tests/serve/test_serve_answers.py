@@ -111,7 +111,7 @@ def test_an_edition_is_a_hash():
     assert re.fullmatch("[0-9a-f]{16}", edition())
 
 
-@pytest.mark.parametrize("target, words", [(ASKED, "stale-while-revalidate"), ("/fragment?m=nothing", "max-age=60"), ("/healthz", "no-store")])
+@pytest.mark.parametrize(("target", "words"), [(ASKED, "stale-while-revalidate"), ("/fragment?m=nothing", "max-age=60"), ("/healthz", "no-store")])
 def test_how_long_an_answer_may_be_kept(asker, target, words):
     """Long where this edition will say the same, briefly for an error, not at all for the state of the server."""
     assert words in asker.get(target).headers["cache-control"]
@@ -128,9 +128,9 @@ def test_memory_has_a_limit():
 
 
 @pytest.mark.parametrize(
-    "path, query, expected",
+    ("path", "query", "expected"),
     [
-        ("/fragment", "c=8K&m=qwen3-0.6b", "m=qwen3-0.6b&c=8192"),
+        ("/fragment", "c=8K&m=qwen3-0.6b", "m=qwen3-0.6b&c=8K"),
         ("/", "", ""),
         ("/", "m=qwen3-0.6b&q=&d=", "m=qwen3-0.6b"),
         ("/m/qwen3-0.6b/", "utm_source=x", ""),
@@ -146,7 +146,7 @@ def test_questions_in_one_form(path, query, expected):
 
 
 @pytest.mark.parametrize(
-    "path, query, near",
+    ("path", "query", "near"),
     [
         ("/fragment", "m=qwen3-0.6b&d=RTX 4090", True),
         ("/fragment", "m=Qwen/Qwen3-0.6B", True),
@@ -214,12 +214,16 @@ def test_settings_reach_the_workers():
 
 _NAMES = st.one_of(st.sampled_from([*KEYS, "m", "q", "c", "d", "a", "b", "format", "kit", "size", "over", "watts"]), st.text(max_size=8))
 _VALUES = st.one_of(
-    st.sampled_from(["qwen3-0.6b", "Q4_K_M", "24GB", "RTX 4090", "params=7B", "-1", "1e999", "nan", "99999999999999999999K", "\0", "this", "-", "--", "💥", "a=b;c", "%", "0"]),
+    st.sampled_from(["qwen3-0.6b", "Q4_K_M", "24GB", "RTX 4090", "params=7B", "-1", "1e999", "nan", "99999999999999999999K", "\0", "this", "-", "--"]),
+    st.sampled_from(["💥", "a=b;c", "%", "0", "(.*)*x=CPU", "m%3Dqwen3-0.6b"]),
     st.text(max_size=30),
     st.integers().map(str),
     st.floats().map(str),
 )
-_PATHS = st.sampled_from(["/fragment", "/", "/api/v1/estimate", "/api/v1/max-context", "/api/v1/transfer", "/api/v1/ram", "/api/v1/power", "/tools/ram/", "/compare", "/embed", "/badge.svg"])
+_PATHS = st.sampled_from(
+    ["/fragment", "/", "/api/v1/estimate", "/api/v1/max-context", "/api/v1/transfer", "/api/v1/ram", "/api/v1/power", "/tools/ram/", "/compare", "/embed",
+     "/badge.svg", "/og/x.png", "/m/qwen3-0.6b/Q4_K_M/"]
+)  # fmt: skip
 QUERIES = st.one_of(
     st.lists(st.tuples(_NAMES, _VALUES), max_size=5).map(lambda fields: "&".join(f"{quote(n)}={quote(v)}" for n, v in fields).encode()),
     st.lists(st.tuples(_NAMES, _VALUES), min_size=1, max_size=3).map(

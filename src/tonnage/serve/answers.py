@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tonnage.pages import Site, reply
 from tonnage.remote.opening import REMEMBERED_SECONDS
@@ -37,6 +37,10 @@ class Answer(NamedTuple):
     def nbytes(self) -> int:
         """What it takes in memory, roughly."""
         return len(self.body) + len(self.packed) + 1024
+
+
+def _bytes(body: Any) -> bytes:
+    return body if isinstance(body, bytes) else str(body).encode("utf-8", "replace")
 
 
 class BusyError(Exception):
@@ -91,7 +95,7 @@ class Answers:
 
     def _make(self, path: str, query: str, near: bool) -> Answer:
         made = reply(path, query, self.site)
-        body = made.body if isinstance(made.body, bytes) else made.body.encode("utf-8", "replace")
+        body = _bytes(made.body)
         good = made.status == 200
         told = f"{edition()} {self.site.origin} {path}?{query}".encode("utf-8", "replace") if near and good else body
         packed = gzip.compress(body, 6, mtime=0) if len(body) > SMALL_BYTES and made.type.startswith(_PACKED) else b""

@@ -7,6 +7,7 @@ from urllib.parse import unquote
 from tonnage.errors import TonnageError
 from tonnage.model import catalogue
 from tonnage.question import fields_of, from_query, to_query
+from tonnage.serve import patterns
 
 WITHOUT_QUERY = re.compile(r"/(m|on|accuracy|tools)/?|/(m|on|how)/[^/]+/?|/(sitemap\.xml|robots\.txt|llms\.txt|openapi\.json)")
 """paths whose page is the same whatever the query"""
@@ -31,6 +32,11 @@ def kind(path: str) -> str:
     """The kind of a path, of which there are few."""
     first = path.split("/", 2)[1] if path.startswith("/") else ""
     return first if first in KINDS else "other" if first else "home"
+
+
+def is_tame(path: str, query: str) -> bool:
+    """Whether no pattern in it can hold a worker."""
+    return all(patterns.is_tame(value) for value in _values(path, query))
 
 
 def is_near(path: str, query: str) -> bool:

@@ -66,7 +66,9 @@ class Gate:
         headers = {name.lower(): value for name, value in scope["headers"]}
         if scope["method"] not in METHODS:
             if scope["method"] == "OPTIONS":
-                return Refusal(204, "", (("allow", "GET, HEAD, OPTIONS"), ("access-control-allow-methods", "GET, HEAD"), ("access-control-max-age", "86400")))
+                return Refusal(
+                    204, "", (("allow", "GET, HEAD, OPTIONS"), ("access-control-allow-methods", "GET, HEAD"), ("access-control-max-age", "86400"))
+                )
             return Refusal(405, "Only GET and HEAD are answered.", (("allow", "GET, HEAD, OPTIONS"),))
         if len(target_of(scope)) > self.settings.url_bytes:
             return Refusal(414, f"An address may have {self.settings.url_bytes} bytes.", limit="url")
@@ -121,7 +123,10 @@ def told(kind: str, refused: Refusal) -> tuple[bytes, str]:
     if kind == "api":
         error = {"kind": "refused", "message": refused.words, "nearest": []}
         return json.dumps({"schema": 1, "error": error}).encode(), "application/json"
-    return f'<!doctype html><html lang="en"><title>{refused.status}</title><h1>{escape(refused.words)}</h1></html>'.encode(), "text/html; charset=utf-8"
+    return (
+        f'<!doctype html><html lang="en"><title>{refused.status}</title><h1>{escape(refused.words)}</h1></html>'.encode(),
+        "text/html; charset=utf-8",
+    )
 
 
 def target_of(scope: Scope) -> bytes:

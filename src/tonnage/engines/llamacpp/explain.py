@@ -43,7 +43,7 @@ def _cached(part: str, title: str, formula: str, source: str) -> Writer:
 
 def _cache_steps(part: str, model: Model, settings: Settings, placement: Placement) -> tuple[tuple[str, ...], int]:
     """One line per kind of array, with how many layers keep it."""
-    v_width = widest_v(model.layers)
+    v_width = widest_v(model)
     lines: Counter[tuple[str, str, int, int, bool]] = Counter()
     for i, layer in enumerate(model.layers):
         for t in () if layer.nextn else cache_tensors(layer, settings, v_width):
