@@ -18,6 +18,7 @@ from tonnage.hardware.devices import catalogue, describe
 from tonnage.hardware.types import Device
 from tonnage.model.types import NOTHING, Attached, Attention, Compressed, Model
 from tonnage.question import Question
+from tonnage.solve import STEP
 from tonnage.verdict import slack
 
 RECIPES = ("BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS", "Q3_K_M", "Q2_K", "IQ2_XXS")
@@ -130,14 +131,17 @@ def _remembered(found: Any, question: Question, model: Model, attached: Attached
 @lru_cache(maxsize=256)
 def _rests(question: Question, model: Model, attached: Attached = NOTHING) -> tuple[Point, ...]:
     """All bytes on the GPU but the weights, at a few contexts."""
-    return tuple(Point(tokens, _rest(judged(replace(question, context=tokens), model, attached))) for tokens in knots(model))
+    most = judged(replace(question, context=max(model.context, LEAST)), model, attached)
+    slots, ubatch = int(most.question.get("slots") or 1), int(most.question.get("ubatch") or 0)
+    return tuple(Point(tokens, _rest(judged(replace(question, context=tokens), model, attached))) for tokens in knots(model, slots, ubatch))
 
 
-def knots(model: Model) -> tuple[int, ...]:
+def knots(model: Model, slots: int, ubatch: int) -> tuple[int, ...]:
     """Contexts at which a curve is estimated: each a quarter of the next, and where a window is full."""
     most = max(model.context, LEAST)
     windows = {m.window for layer in model.layers for m in layer.mixers if isinstance(m, Attention | Compressed) and m.window}
-    return tuple(sorted({LEAST, most, *(most >> k for k in (2, 4, 6) if most >> k > LEAST), *(w for w in windows if LEAST < w < most)}))
+    full = {-(-cells // STEP) * STEP for window in windows for cells in (window + ubatch, window * slots + ubatch)}
+    return tuple(sorted({LEAST, most, *(n for n in (*(most >> k for k in (2, 4, 6)), *windows, *full) if LEAST < n < most)}))
 
 
 def _rest(answer: Estimate) -> int:

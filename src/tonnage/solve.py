@@ -125,6 +125,8 @@ def best_quant(question: Question, model: Model, attached: Attached = NOTHING, q
         raise UnsupportedError(f"{model.name} is a file in one quant; name the model that it was made of")
     asked = _Asked(replace(question, quant=None), model, attached, "quant")
     known = [name for name in quants if _takes(asked, name)]
+    if not known:
+        asked.of(quants[0])  # what refuses them all says why
     known.sort(key=lambda name: asked.of(name).weights.tensor_bytes)
     sizes = [asked.of(name) for name in known]
     n = largest(lambda i: _spare(sizes[i]), 0, len(known) - 1)
