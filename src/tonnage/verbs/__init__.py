@@ -295,6 +295,20 @@ VERBS = (
         examples=("tonnage serve", "tonnage serve --host 0.0.0.0 --workers 2 --origin https://tonnage.example"),
     ),
     Verb(
+        "site",
+        "build DIR",
+        "the pages as files for a host that runs nothing; questions are answered in the browser. Needs the extra `serve`, npm and node",
+        "tonnage.verbs.site",
+        (
+            Option("origin", "the public address, for canonical links and the sitemap: https://tonnage.example", ("--origin",), metavar="URL"),
+            Option("base", "path before every link, where the site stands in a folder", ("--base",), metavar="PATH"),
+            Option("no_engine", "pages alone: questions of one's own are not answered", ("--no-engine",), alone="yes"),
+            HELP,
+        ),
+        takes_question=False,
+        examples=("tonnage site build public --origin https://tonnage.example",),
+    ),
+    Verb(
         "schema",
         "question|answer",
         "the JSON Schema of questions or answers",
