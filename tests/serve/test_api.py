@@ -1,7 +1,9 @@
 """The API: the same JSON as the command line and Python give."""
 
+import html
 import io
 import json
+import re
 from contextlib import redirect_stdout
 
 import jsonschema
@@ -12,7 +14,7 @@ pytest.importorskip("jinja2")
 import tonnage
 from tonnage import data
 from tonnage.cli import main
-from tonnage.pages import fragment, reply
+from tonnage.pages import fragment, page, reply
 from tonnage.pages.api import VERBS, openapi
 from tonnage.question import from_query, to_argv
 from tonnage.render import json as form
@@ -41,7 +43,7 @@ def _printed(*words: str) -> str:
 
 @pytest.mark.parametrize("query", QUESTIONS)
 def test_every_face_gives_the_same_json(query: str) -> None:
-    """Command line, Python and HTTP; and the page shows its total."""
+    """Command line, Python and HTTP; the page shows its parts and links to the same JSON."""
     question = from_query(query)
     over_http = reply("/api/v1/estimate", query)
     from_python = tonnage.estimate(question)
@@ -49,6 +51,8 @@ def test_every_face_gives_the_same_json(query: str) -> None:
     assert 200 == over_http.status
     assert _printed("estimate", *to_argv(question), "--json") == over_http.body
     assert form.dumps(form.answer(from_python)) == over_http.body
+    path, _, asked = html.unescape(re.search(r'rel="alternate" type="application/json" href="([^"]+)"', page("/", query))[1]).partition("?")
+    assert json.loads(over_http.body)["devices"] == json.loads(reply(path, asked).body)["devices"]
     gpus = [device for device in from_python.devices if device.kind != "host"] or list(from_python.devices)
     assert all(numbers.gib(part.bytes) in fragment(query) for device in gpus for part in device.parts)
 

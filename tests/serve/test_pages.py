@@ -50,7 +50,7 @@ class _Tags(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
     def handle_data(self, data: str) -> None:
-        self.words += data
+        self.words += f"{data} "
 
     def all(self, name: str) -> list[dict[str, str | None]]:
         """Attributes of every tag of a name."""
@@ -103,11 +103,8 @@ def test_every_part_on_the_page_is_the_estimates(query: str) -> None:
     answer = tonnage.estimate(question)
     rows = " ".join(found.words.split())
 
-    for device in answer.devices:
-        for part in device.parts:
-            assert f"{numbers.part_name(part.part)}{numbers.gib(part.bytes)}{numbers.gb(part.bytes)}" in rows.replace(" ", "").replace(
-                numbers.part_name(part.part).replace(" ", ""), numbers.part_name(part.part)
-            )
+    for part in (part for device in answer.devices for part in device.parts):
+        assert f"{numbers.part_name(part.part)} {numbers.gib(part.bytes)} {numbers.gb(part.bytes)} {part.basis} {numbers.error(part)}" in rows
     assert all(command in found.words for command in answer.command.values())
     assert not answer.verdict or prose.WORDS[answer.verdict.word] in rows
 
@@ -116,8 +113,7 @@ def test_every_part_on_the_page_is_the_estimates(query: str) -> None:
 def test_pages_are_light(path: str) -> None:
     """The first HTML has at most 15 KB, compressed, with its style, its charts and its script of at most 2 KB."""
     assert len(gzip.compress(reply(path).body.encode())) <= 15 * 1024
-    assert len(script().encode()) <= 2048 + 512
-    assert len(gzip.compress(script().encode())) <= 2048
+    assert len(script().encode()) <= 2048
 
 
 @pytest.mark.parametrize("path", KINDS)
@@ -125,9 +121,9 @@ def test_pages_ask_nobody_else(path: str) -> None:
     """No font, cookie, script, image or frame of another host; scripts and styles stand in the page, allowed by their hashes."""
     body = reply(path).body
     found = _Tags(body)
-    loaded = [attrs.get(name) or "" for tag, attrs in found.tags for name in ("src", "href") if tag in ("script", "img", "iframe", "link") and name in attrs]
+    loaded = [attrs for tag, attrs in found.tags if tag in ("script", "img", "iframe", "link")]
 
-    assert [] == [address for address in loaded if address.startswith(("http", "//"))]
+    assert [] == [attrs for attrs in loaded if (attrs.get("src") or attrs.get("href") or "").startswith(("http", "//"))]
     assert [] == [attrs for _, attrs in found.tags if "style" in attrs or any(name.startswith("on") for name in attrs)]
     assert style() in body
     assert "unsafe" not in policy()
@@ -224,7 +220,10 @@ def test_what_is_asked_is_escaped() -> None:
     assert "<svg onload" not in found.body
 
 
-@pytest.mark.parametrize("asked", ["m=/etc/hostname", "m=http://127.0.0.1:1/x.gguf", "m=ollama:x", "m=llama-3.1-8b&d=this", "m=org/repo", "m=x&device_file=/etc/passwd"])
+ELSEWHERE = ("m=/etc/hostname", "m=http://127.0.0.1:1/x.gguf", "m=ollama:x", "m=llama-3.1-8b&d=this", "m=org/repo", "m=x&device_file=/etc/passwd")
+
+
+@pytest.mark.parametrize("asked", ELSEWHERE)
 def test_pages_read_the_built_in_models_alone(asked: str) -> None:
     """Unless a site is given access, no file, host or machine is asked."""
     with pytest.raises(TonnageError):
@@ -242,8 +241,9 @@ def test_malformed_queries_are_refused_and_never_a_fault() -> None:
     dice = random.Random(20)
     values = ["", "-1", "1e99", "nan", "99999999999999", "auto", "é", "\x00", "'\"<x>", "2x RTX 3090", "24GB", "Q4_K_M", "true", "3,1", "mtp", "cpu"]
     names = [*KEYS, *(key.short for key in KEYS.values() if key.short), "a", "size", "kit", "watts", "zzz"]
-    asked = ["/", "/fragment", "/embed", "/badge.svg", "/compare", "/tools/ram/", "/tools/power/", "/tools/transfer/", "/tools/reads/", "/on/x%00/",
-             *(f"/api/v1/{verb}" for verb in ("estimate", "plan", "max-context", "speed", "cost", "ram", "power", "transfer", "devices", "x"))]  # fmt: skip
+    verbs = ("estimate", "plan", "max-context", "best-quant", "speed", "cost", "ram", "power", "transfer", "devices", "x")
+    pages = ("/", "/fragment", "/embed", "/badge.svg", "/compare", "/tools/ram/", "/tools/power/", "/tools/transfer/", "/tools/reads/", "/on/x%00/")
+    asked = [*pages, *(f"/api/v1/{verb}" for verb in verbs)]
     for _ in range(400):
         fields = [("m", dice.choice(["llama-3.2-1b-instruct", "qwen3-0.6b", "nope", ""]))] if dice.random() < 0.8 else []
         fields += [(dice.choice(names), dice.choice(values)) for _ in range(dice.randint(0, 4))]

@@ -1,5 +1,6 @@
 """The calculator and the page of a scenario: one form, the answer, and what people ask beside it."""
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -10,7 +11,7 @@ from tonnage.estimation import ENGINES
 from tonnage.frozen import replace
 from tonnage.glance import RECIPES
 from tonnage.model import catalogue
-from tonnage.pages import faq, templates
+from tonnage.pages import api, faq, templates
 from tonnage.pages.scene import Scene, canonical, catalogue_name, form_values
 from tonnage.pages.site import Site
 from tonnage.question import from_query, to_query
@@ -60,6 +61,7 @@ def _framed(scene: Scene, site: Site, *, home: bool = False) -> str:
         "architecture": prose.architecture(found),
         "related": [*faq.related(scene)],
         "receipts": faq.receipts(scene),
+        "alternate": api.link(site, "estimate", scene.query),
         "crumbs": [] if home else _crumbs(scene, site),
     }
     return templates.render("scenario.html", **values)
@@ -78,6 +80,7 @@ def frame(site: Site, *, title: str, canonical: str = "", description: str = "",
         "canonical": canonical,
         "description": description,
         "robots": robots,
+        "alternate": "",
         "style": templates.style(),
         "script": templates.script(),
     }
@@ -109,7 +112,7 @@ def model_names() -> tuple[str, ...]:
 
 def failed(error: TonnageError, status: int, path: str, query: str, site: Site) -> str:
     """The page of an error, or a piece of one: what is wrong, and what is near."""
-    told = str(error).partition("; did you mean")[0]
+    told = re.sub(r": `tonnage [^`]*` lists them$", "", str(error).partition("; did you mean")[0])
     values: dict[str, Any] = {
         "site": site,
         "message": told[:1].upper() + told[1:],

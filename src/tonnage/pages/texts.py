@@ -34,7 +34,7 @@ def _page(site: Site, name: str, path: str) -> str:
 
 def blocks(text: str) -> Iterator[str]:
     """Headings, paragraphs, lists, tables and code of a page."""
-    for block in _split(re.sub(r"<!--.*?-->\n?", "", text, flags=re.DOTALL)):
+    for n, block in enumerate(_split(re.sub(r"<!--.*?-->\n?", "", text, flags=re.DOTALL))):
         lines = block.split("\n")
         if lines[0].startswith("```"):
             yield f'<pre tabindex="0">{escape(chr(10).join(lines[1:-1]))}</pre>'
@@ -44,7 +44,7 @@ def blocks(text: str) -> Iterator[str]:
             level = len(heading[1])
             yield f"<h{level}>{inline(heading[2])}</h{level}>"
         elif lines[0].startswith("|"):
-            yield _table(lines)
+            yield _table(lines, f"table {n}")
         elif lines[0].startswith("- "):
             items = re.split(r"\n(?=- )", block)
             yield "<ul>" + "".join(f"<li>{inline(item[2:])}</li>" for item in items) + "</ul>"
@@ -67,7 +67,7 @@ def _split(text: str) -> Iterator[str]:
         yield "\n".join(block)
 
 
-def _table(lines: list[str]) -> str:
+def _table(lines: list[str], named: str) -> str:
     head, rule, *rows = ([cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines)
     right = [' class="n"' if mark.endswith(":") else ' class="wrap"' for mark in rule]
 
@@ -75,7 +75,6 @@ def _table(lines: list[str]) -> str:
         return "<tr>" + "".join(f"<{tag}{side}>{inline(cell)}</{tag}>" for side, cell in zip(right, cells, strict=False)) + "</tr>"
 
     body = "".join(row(cells, "td") for cells in rows)
-    named = escape(head[0])
     table = f"<table><thead>{row(head, 'th')}</thead><tbody>{body}</tbody></table>"
     return f'<div class="scroll" tabindex="0" role="region" aria-label="{named}">{table}</div>'
 

@@ -127,7 +127,7 @@ def _colour(part: str) -> str:
 
 # --- memory against context ------------------------------------------------------------------------
 
-TOP, LEFT, RIGHT, BOTTOM, HEIGHT = 14, 44, 150, 26, 260
+TOP, LEFT, RIGHT, BOTTOM, HEIGHT = 24, 44, 150, 26, 270
 
 
 def curve(knots: Sequence[Knot], lines: Sequence[Line], asked: Knot | None = None, label: str = "curve") -> str:
@@ -194,7 +194,7 @@ def _grid(floor: float, most: float, y: Callable[[float], float]) -> Iterator[st
         yield f'<path d="M{LEFT} {at:.1f}H{WIDTH - RIGHT}" stroke="currentColor" opacity=".12"/>'
         yield f'<text x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end" font-size="11" {INK} opacity=".7">{n * step:g}</text>'
         n += 1
-    yield f'<text x="{LEFT - 6}" y="{TOP - 3}" text-anchor="end" font-size="11" {INK} opacity=".7">GiB</text>'
+    yield f'<text x="{LEFT - 6}" y="10" text-anchor="end" font-size="11" {INK} opacity=".7">GiB</text>'
 
 
 def _stops(knots: Sequence[Knot], x: Callable[[float], float]) -> Iterator[str]:
