@@ -37,7 +37,7 @@ RIM = {"data", "remote", "source", "machine", "verbs", "cli", "serve", "site", "
 
 OUTSIDERS = {
     "pages.templates": {"jinja2"},
-    "serve.app": {"fastapi", "starlette"},
+    "serve.app": {"fastapi"},
     "verbs.serve": {"uvicorn"},
 }
 """files that need an extra -> the packages that they may import; all others need the standard library alone"""

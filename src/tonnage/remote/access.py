@@ -10,13 +10,15 @@ _TRUE = ("1", "on", "yes", "true")
 
 
 class Access(NamedTuple):
-    """What may be read, and how long it may take. A server that answers strangers uses `PUBLIC`."""
+    """What may be read, and how long it may take. A server that answers strangers uses `PUBLIC` with `NAMED` as its hosts."""
 
     files: bool = True
     """files of this machine: paths, Ollama's store, the hub's cache"""
     network: bool = True
     private: bool = True
     """hosts of private networks and of this machine"""
+    hosts: tuple[str, ...] | None = None
+    """hosts that a question may name, beside the hub; None for every one"""
     token: bool = True
     """the user's own token is sent to the hub"""
     cache: bool = True
@@ -34,6 +36,12 @@ class Access(NamedTuple):
 
 DEFAULT = Access()
 PUBLIC = Access(files=False, private=False, token=False, total_seconds=20.0, attempts=2, longest_wait_seconds=2.0)
+
+NAMED = (
+    "huggingface.co", "www.huggingface.co", "hf.co", "www.hf.co", "hf-mirror.com", "registry.ollama.ai",
+    "github.com", "raw.githubusercontent.com", "modelscope.cn", "www.modelscope.cn",
+)  # fmt: skip
+"""hosts of models that strangers may name; where these redirect to may be any host of the public internet"""
 
 
 class Environment(NamedTuple):

@@ -98,8 +98,18 @@ def _remembered(key: Any, read: Any) -> Any:
     return found[1]
 
 
+def _check_host(place: Place, access: Access) -> None:
+    """Refuse hosts that must not be named here. Where one of those that may redirects is checked address by address."""
+    if access.hosts is None or isinstance(place, Repo):
+        return
+    host = address.parse(place.url).host if isinstance(place, Web) else place.host.partition(":")[0]
+    if host and host.lower() not in access.hosts:
+        raise SourceError(f"{host[:80]} is not among the hosts that are read here", access.hosts[:1])
+
+
 def open_place(place: Place, quant: str, access: Access = DEFAULT) -> Found:
     """The model at this place, in this quant where the place holds several."""
+    _check_host(place, access)
     env = environment()
     found: Found = _remembered((place, quant, access, env), lambda: _open(place, quant, access, env))
     return found
@@ -309,6 +319,7 @@ def _open_ollama(name: Ollama, access: Access, env: Environment) -> Found:
 
 def tensors_of(place: Place, access: Access = DEFAULT) -> tuple[Tensor, ...]:
     """The tensor table of a projector or an adapter."""
+    _check_host(place, access)
     env = environment()
     found: tuple[Tensor, ...] = _remembered(("tensors", place, access, env), lambda: _tensors(place, access, env))
     return found

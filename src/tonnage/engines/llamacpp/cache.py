@@ -46,7 +46,7 @@ def _first_alike(model: Model) -> tuple[int, ...]:
 def _layer_bytes(model: Model, i: int, settings: Settings, alignment: Alignment) -> dict[str, int]:
     """Bytes of one block; blocks alike are counted once and remembered."""
     layer = model.layers[i]
-    return {} if layer.nextn else _bytes(layer, settings, alignment, widest_v(model.layers))
+    return {} if layer.nextn else _bytes(layer, settings, alignment, widest_v(model))
 
 
 @lru_cache(maxsize=1024)
@@ -58,9 +58,9 @@ def _bytes(layer: Layer, settings: Settings, alignment: Alignment, v_width: int)
 
 
 @lru_cache(maxsize=64)
-def widest_v(layers: tuple[Layer, ...]) -> int:
+def widest_v(model: Model) -> int:
     """The widest value row of all layers: what every layer stores without flash attention."""
-    return max((m.v_dim * m.kv_heads for layer in layers for m in layer.mixers if isinstance(m, Attention)), default=0)
+    return max((m.v_dim * m.kv_heads for layer in model.layers for m in layer.mixers if isinstance(m, Attention)), default=0)
 
 
 def cache_tensors(layer: Layer, settings: Settings, v_width: int) -> Iterator[CacheTensor]:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from tonnage.answer import Explanation
 from tonnage.engines.llamacpp import placement_of
@@ -13,6 +14,7 @@ from tonnage.engines.llamacpp.extras import PROJECTOR_COMPUTE, draft_parts, snap
 from tonnage.engines.llamacpp.output import output_bytes
 from tonnage.engines.llamacpp.placement import HOST, Placement
 from tonnage.engines.llamacpp.runtime import BACKENDS_ASSUMED, HIGH, LIKELY, LOW, SEEN_MIB, SOURCE
+from tonnage.engines.llamacpp.same import Same
 from tonnage.engines.llamacpp.settings import Settings
 from tonnage.engines.llamacpp.stored import recipe_of, stored_tensors
 from tonnage.engines.llamacpp.summary import kind
@@ -43,7 +45,7 @@ def _cached(part: str, title: str, formula: str, source: str) -> Writer:
 
 def _cache_steps(part: str, model: Model, settings: Settings, placement: Placement) -> tuple[tuple[str, ...], int]:
     """One line per kind of array, with how many layers keep it."""
-    v_width = widest_v(model.layers)
+    v_width = widest_v(model)
     lines: Counter[tuple[str, str, int, int, bool]] = Counter()
     for i, layer in enumerate(model.layers):
         for t in () if layer.nextn else cache_tensors(layer, settings, v_width):
@@ -57,13 +59,20 @@ def _cache_steps(part: str, model: Model, settings: Settings, placement: Placeme
     return tuple(steps), total
 
 
-def _weights(question: Question, model: Model, settings: Settings, placement: Placement) -> Explanation:
-    tensors = stored_tensors(model, recipe_of(question, model), question.mtp)
+@lru_cache(maxsize=64)
+def _by_type(model: Model, same: Same, placement: Placement) -> tuple[Counter[tuple[int, str]], Counter[tuple[int, str]]]:
+    """Tensors and bytes by (device, type)."""
     count: Counter[tuple[int, str]] = Counter()
     nbytes: Counter[tuple[int, str]] = Counter()
-    for tensor, device in homes(model, tensors, placement, False):
+    for tensor, device in homes(model, same.tensors, placement, False):
         count[device, tensor.type] += 1
         nbytes[device, tensor.type] += allocated(tensor, CPU if device == HOST else CUDA)
+    return count, nbytes
+
+
+def _weights(question: Question, model: Model, settings: Settings, placement: Placement) -> Explanation:
+    tensors = stored_tensors(model, recipe_of(question, model), question.mtp)
+    count, nbytes = _by_type(model, Same(tensors), placement)
     ordered = sorted(nbytes.items(), key=lambda item: (item[0][0], -item[1]))
     steps = tuple(f"{_name(device)}: {count[device, type_]} tensors in {type_}, {size:,} bytes" for (device, type_), size in ordered)
     return Explanation(

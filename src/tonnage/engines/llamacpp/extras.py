@@ -61,7 +61,7 @@ def draft_parts(model: Model, tensors: tuple[Tensor, ...], settings: Settings, p
         if nbytes > without.get(home, 0):
             yield home, Part("draft", nbytes - without.get(home, 0), "rule", why="draft", held=_held(home, settings))
     plain = replace(settings, n_draft=0)
-    cached = (t for layer in model.layers[trunk:] for t in cache_tensors(layer, plain, widest_v(model.layers)))
+    cached = (t for layer in model.layers[trunk:] for t in cache_tensors(layer, plain, widest_v(model)))
     nbytes = sum(allocated_rows(t.type, t.row, t.rows, alignment) for t in cached)
     yield device, Part("draft", nbytes, "rule", why="draft_kv", held=_held(device, settings))
     # one block's peak: measured 332 MiB at 256K for Qwen3.5-122B, of which the mask is 256 MiB

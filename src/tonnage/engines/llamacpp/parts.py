@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from tonnage.answer import Band, DeviceAnswer, Part
 from tonnage.engines.llamacpp.cache import cache_by_device
@@ -10,11 +11,12 @@ from tonnage.engines.llamacpp.extras import attached_parts, draft_parts, server_
 from tonnage.engines.llamacpp.output import output_bytes
 from tonnage.engines.llamacpp.placement import HOST, Placement
 from tonnage.engines.llamacpp.runtime import runtime_part
+from tonnage.engines.llamacpp.same import Same
 from tonnage.engines.llamacpp.settings import UNPROVEN_BACKENDS, Settings
 from tonnage.engines.llamacpp.weights import weights_by_device
 from tonnage.frozen import replace
 from tonnage.hardware.types import Budget, Deduction, Device
-from tonnage.model.types import Attached, Model, Tensor
+from tonnage.model.types import NOTHING, Attached, Model, Tensor
 from tonnage.question import Question
 
 UNPROVEN_BAND = 0.03
@@ -23,8 +25,20 @@ UNPROVEN_BAND = 0.03
 
 def parts_by_device(
     model: Model, tensors: tuple[Tensor, ...], settings: Settings, placement: Placement, attached: Attached
-) -> Mapping[int, list[Part]]:
+) -> Mapping[int, Sequence[Part]]:
     """Every part on its device, the host as -1; parts of no bytes are left out."""
+    if attached is NOTHING:
+        return _alone(model, Same(tensors), settings, placement)
+    return _parts(model, tensors, settings, placement, attached)
+
+
+@lru_cache(maxsize=64)
+def _alone(model: Model, same: Same, settings: Settings, placement: Placement) -> Mapping[int, Sequence[Part]]:
+    """The parts of a model with nothing besides: the same on every GPU that holds all of it, so many devices ask for them."""
+    return _parts(model, same.tensors, settings, placement, NOTHING)
+
+
+def _parts(model: Model, tensors: tuple[Tensor, ...], settings: Settings, placement: Placement, attached: Attached) -> Mapping[int, Sequence[Part]]:
     lines: dict[int, list[Part]] = defaultdict(list)
 
     def add(device: int, part: str, nbytes: int, basis: str = "rule", error: Band | None = None, held: str | None = None) -> None:
@@ -65,7 +79,7 @@ def _pinned(device: int, placement: Placement) -> str:
     return "gpu" if device != HOST else "pinned" if placement.devices else "allocated"
 
 
-def device_answers(lines: Mapping[int, list[Part]], gpus: Sequence[Budget], host: Budget, settings: Settings) -> tuple[DeviceAnswer, ...]:
+def device_answers(lines: Mapping[int, Sequence[Part]], gpus: Sequence[Budget], host: Budget, settings: Settings) -> tuple[DeviceAnswer, ...]:
     """The GPUs in order, then the host; what lies in a unified memory is not there for the host."""
     proven = settings.backend not in UNPROVEN_BACKENDS
     answers = []

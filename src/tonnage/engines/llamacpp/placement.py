@@ -100,6 +100,8 @@ def layer_devices(n_layer: int, offloaded: int, shares: Sequence[float]) -> tupl
     """
     active = min(offloaded, n_layer + 1)
     start = n_layer + 1 - active
+    if len(shares) == 1:
+        return (HOST,) * start + (0,) * active
     bounds = _cumulative_float32(shares)
 
     def device(i: int) -> int:

@@ -1,15 +1,17 @@
 """What every kind of layer keeps, in words: the model's part of an answer."""
 
 from collections import Counter
+from functools import lru_cache
 
 from tonnage.engines.llamacpp.cache import cache_tensors, widest_v
 from tonnage.engines.llamacpp.settings import Settings
 from tonnage.model.types import Attention, Compressed, Latent, Layer, Mixer, Model
 
 
+@lru_cache(maxsize=256)
 def caches(model: Model, settings: Settings) -> tuple[tuple[str, int, str], ...]:
     """(kind of layer, how many, what each keeps), the most frequent first."""
-    v_width = widest_v(model.layers)
+    v_width = widest_v(model)
     counted = Counter((kind(layer), _keeps(layer, settings, v_width)) for layer in model.layers if not layer.nextn)
     return tuple((name, count, keeps) for (name, keeps), count in counted.most_common())
 

@@ -265,7 +265,7 @@ class Net:
     @property
     def widest_v(self) -> int:
         """The widest V row of all blocks: what each stores without flash attention."""
-        return widest_v(self.model.layers)
+        return widest_v(self.model)
 
 
 def _weight_nodes(model: Model, tensors: tuple[Tensor, ...], placement: Placement, blocks: frozenset[int]) -> Mapping[str, Node]:

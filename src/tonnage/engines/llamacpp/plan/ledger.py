@@ -98,7 +98,7 @@ def ledger_of(model: Model, tensors: tuple[Tensor, ...], settings: Settings, dep
 def _caches(model: Model, settings: Settings) -> Iterator[int]:
     """Bytes of every block's cache and state on a GPU; blocks alike are counted once."""
     known: dict[Layer, int] = {}
-    v_width = widest_v(model.layers)
+    v_width = widest_v(model)
     for layer in model.layers:
         if layer not in known:
             kept = () if layer.nextn else cache_tensors(layer, settings, v_width)

@@ -1,0 +1,53 @@
+"""What a request asks for, in the one form that answers are kept under."""
+
+import re
+from collections.abc import Iterator
+from urllib.parse import unquote
+
+from tonnage.errors import TonnageError
+from tonnage.model import catalogue
+from tonnage.question import fields_of, from_query, to_query
+from tonnage.serve import patterns
+
+WITHOUT_QUERY = re.compile(r"/(m|on|accuracy|tools)/?|/(m|on|how)/[^/]+/?|/(sitemap\.xml|robots\.txt|llms\.txt|openapi\.json)")
+"""paths whose page is the same whatever the query"""
+QUESTIONS = re.compile(r"/|/fragment|/embed|/badge\.svg|/api/v1/[a-z-]+/?")
+"""paths whose query is a question"""
+KINDS = ("fragment", "m", "on", "compare", "accuracy", "how", "tools", "embed", "badge.svg", "og", "api", "openapi.json", "healthz", "metrics")
+
+
+def canonical(path: str, query: str) -> str:
+    """The query that asks the same in the order and the words of the table; the query itself where it is no question."""
+    if WITHOUT_QUERY.fullmatch(path):
+        return ""
+    if QUESTIONS.fullmatch(path):
+        try:
+            return to_query(from_query(query))
+        except TonnageError:
+            return query
+    return query
+
+
+def kind(path: str) -> str:
+    """The kind of a path, of which there are few."""
+    first = path.split("/", 2)[1] if path.startswith("/") else ""
+    return first if first in KINDS else "other" if first else "home"
+
+
+def is_tame(path: str, query: str) -> bool:
+    """Whether no pattern in it can hold a worker."""
+    return all(patterns.is_tame(value) for value in _values(path, query))
+
+
+def is_near(path: str, query: str) -> bool:
+    """Whether the package alone answers: then the answer is the same for ever, and takes no network."""
+    return all(not re.search(r"[/:%\\]", value) or catalogue.find(value) is not None for value in _values(path, query))
+
+
+def _values(path: str, query: str) -> Iterator[str]:
+    yield from (unquote(part) for part in path.split("/"))
+    try:
+        for name, value in fields_of(query):
+            yield from _values("", value) if name in ("a", "b") and "=" in value else (value,)
+    except TonnageError:
+        return

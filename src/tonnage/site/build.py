@@ -1,0 +1,99 @@
+"""Every page of the site as a file."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from html import escape
+from typing import NamedTuple
+
+from tonnage.pages import Site, reply
+from tonnage.pages.feeds import paths
+from tonnage.pages.templates import policy
+from tonnage.site.engine import FOLDER, Engine, script
+
+MORE = ("/sitemap.xml", "/robots.txt", "/llms.txt", "/openapi.json")
+"""files beside the pages"""
+_BATCH = 16
+
+
+class Built(NamedTuple):
+    """What was written."""
+
+    pages: int
+    nbytes: int
+    skipped: tuple[str, ...]
+    """pages that cannot be made, with the reason"""
+
+
+def targets() -> Iterator[str]:
+    """Every page and file that has an address of its own."""
+    yield from dict.fromkeys((*paths(), "/tools/", *MORE))
+
+
+def build(folder: str, site: Site, engine: Engine | None, processes: int = 0, told: Callable[[str], None] = print) -> Built:
+    """Write the site; pages of one model are made by one process, which then remembers the model."""
+    every = sorted(targets())
+    batches = [every[i : i + _BATCH] for i in range(0, len(every), _BATCH)]
+    pages = nbytes = 0
+    skipped: list[str] = []
+    with ProcessPoolExecutor(processes or os.cpu_count()) as pool:
+        for n, part in enumerate(pool.map(_write, [folder] * len(batches), [site] * len(batches), [engine is not None] * len(batches), batches)):
+            pages, nbytes = pages + part.pages, nbytes + part.nbytes
+            skipped += part.skipped
+            if n % 10 == 0:
+                told(f"{pages + len(skipped):,} of {len(every):,} pages")
+    _put(folder, "/404.html", reply("/404/", "", site).body)
+    _put(folder, "/_headers", _headers(site, engine is not None))
+    if engine:
+        engine.copy(os.path.join(folder, FOLDER))
+    return Built(pages, nbytes, tuple(skipped))
+
+
+def _write(folder: str, site: Site, engine: bool, targets: Sequence[str]) -> Built:
+    """A batch of pages."""
+    pages = nbytes = 0
+    skipped: list[str] = []
+    for target in targets:
+        found = reply(target, "", site)
+        if found.status != 200:
+            skipped.append(f"{target}: {found.status}")
+            continue
+        body = _finished(str(found.body), site, engine) if found.type.startswith("text/html") else found.body
+        pages, nbytes = pages + 1, nbytes + _put(folder, target, body)
+    return Built(pages, nbytes, tuple(skipped))
+
+
+def _finished(html: str, site: Site, engine: bool) -> str:
+    """A page with the policy that no server sends for it, and with the script that starts the engine where there is a form."""
+    told = f'<meta http-equiv="Content-Security-Policy" content="{escape(policy_here())}">'
+    html = html.replace('<meta charset="utf-8">', '<meta charset="utf-8">\n' + told, 1)
+    if engine and '<form name="ask"' in html:
+        html = html.replace("</body>", f'<script src="{escape(site.link(f"/{FOLDER}/engine.js"))}" defer></script>\n</body>', 1)
+    return html
+
+
+def policy_here() -> str:
+    """The policy of the pages, which also lets the engine be compiled."""
+    return policy().replace("script-src ", "script-src 'wasm-unsafe-eval' ", 1) if "wasm-unsafe-eval" not in policy() else policy()
+
+
+def _put(folder: str, target: str, body: str | bytes) -> int:
+    path = os.path.join(folder, *target.strip("/").split("/"))
+    if target.endswith("/") or not os.path.splitext(path)[1] and not target.startswith("/_"):
+        path = os.path.join(path, "index.html")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    data = body if isinstance(body, bytes) else body.encode()
+    with open(path, "wb") as file:
+        file.write(data)
+    return len(data)
+
+
+def _headers(site: Site, engine: bool) -> str:
+    """What hosts that heed such a file (Netlify, Cloudflare Pages) send with the pages."""
+    lines = ["/*", "  X-Content-Type-Options: nosniff", "  Referrer-Policy: no-referrer", f"  Content-Security-Policy: {policy_here()}; frame-ancestors 'none'"]
+    if engine:
+        lines += [f"{site.base}/{FOLDER}/*", "  Cache-Control: public, max-age=31536000, immutable"]
+    return "\n".join(lines) + "\n"
+
+
+__all__ = ["Built", "build", "script", "targets"]
