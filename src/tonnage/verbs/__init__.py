@@ -82,6 +82,7 @@ VERBS = (
             "tonnage plan qwen3.5-122b-a10b -q Q4_K_M -c 128K --device 24GB --ram 96GB",
             "tonnage plan qwen3-30b-a3b -c 128K -d 16GB -d 8GB --as-llama-fit",
             "tonnage plan qwen3.5-122b-a10b -q Q4_K_M -c 32K -d 48GB --every",
+            'tonnage plan qwen3.5-122b-a10b --engine vllm --users 40 -c 32K -d "8x H100"',
         ),
     ),
     Verb(

@@ -57,7 +57,11 @@ def run(call: Call) -> int:
 
 def _answer(call: Call, opened: Opened) -> int:
     if engine_of(opened.question) != "tonnage.engines.llamacpp":
-        raise UnsupportedError(f"plans are made for llama.cpp alone, not for {opened.question.engine}")
+        from tonnage.verbs import serving_plan
+
+        if opened.question.engine not in serving_plan.ENGINES:
+            raise UnsupportedError(f"plans are made for llama.cpp, {' and '.join(serving_plan.ENGINES)}, not for {opened.question.engine}")
+        return serving_plan.run(call, opened)
     if call.face.get("every"):
         return print_rows(call, EVERY, list(_every(task_of(*opened))), {"question": to_dict(opened.question)})
     if not opened.question.device:
