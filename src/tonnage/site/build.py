@@ -1,8 +1,10 @@
 """Every page of the site as a file."""
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from html import escape
 from typing import NamedTuple
 
@@ -11,9 +13,11 @@ from tonnage.pages.feeds import paths
 from tonnage.pages.templates import policy
 from tonnage.site.engine import FOLDER, Engine, script
 
-MORE = ("/sitemap.xml", "/robots.txt", "/llms.txt", "/openapi.json")
+MORE = ("/sitemap.xml", "/robots.txt")
 """files beside the pages"""
 _BATCH = 16
+_SERVED = re.compile(r'<link rel="alternate" type="application/json"[^>]*>\n?|<a href="[^"]*/(?:api/v1/[^"]*|openapi\.json|llms\.txt)"[^>]*>[^<]*</a>')
+"""links to what a server alone can answer"""
 
 
 class Built(NamedTuple):
@@ -64,12 +68,24 @@ def _write(folder: str, site: Site, engine: bool, targets: Sequence[str]) -> Bui
 
 
 def _finished(html: str, site: Site, engine: bool) -> str:
-    """A page with the policy that no server sends for it, and with the script that starts the engine where there is a form."""
+    """A page with the policy that no server sends for it, with links that lead to files, and with the script of the engine where it asks."""
+    html = _SERVED.sub("", html)
+    html = re.sub(rf'href="{re.escape(site.base)}(/m/([^/"]+)/([^/"]+)/)"', lambda found: _scenario(site, *found.groups()), html)
     told = f'<meta http-equiv="Content-Security-Policy" content="{escape(policy_here())}">'
     html = html.replace('<meta charset="utf-8">', '<meta charset="utf-8">\n' + told, 1)
     if engine and '<form name="ask"' in html:
         html = html.replace("</body>", f'<script src="{escape(site.link(f"/{FOLDER}/engine.js"))}" defer></script>\n</body>', 1)
     return html
+
+
+def _scenario(site: Site, path: str, model: str, quant: str) -> str:
+    """A link to a scenario: to its page where it has one, else to the calculator."""
+    return f'href="{site.link(path)}"' if path in _known() else f'href="{site.link("/", f"m={model}&amp;q={quant}")}"'
+
+
+@cache
+def _known() -> frozenset[str]:
+    return frozenset(targets())
 
 
 def policy_here() -> str:

@@ -25,7 +25,7 @@ FOLDER = f"engine/{edition()[:8]}"
 """where it stands in the site; another edition stands elsewhere, so that browsers may keep it for ever"""
 OWN = ("engine.js", "worker.mjs")
 TAKEN = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm")
-MADE = ("stdlib.zip", "app.zip")
+MADE = ("stdlib.zip", "app.zip", "lock.json")
 NOTICE = f"Pyodide {VERSION} (MPL-2.0), from the npm package pyodide, whose source is github.com/pyodide/pyodide; Python (PSF-2.0); Jinja2 and MarkupSafe (BSD-3-Clause).\n"
 _FETCH_SECONDS, _COMPILE_SECONDS = 300, 300
 
