@@ -30,11 +30,12 @@ def test_the_curve_is_what_estimates_say(name: str) -> None:
         assert exact == pytest.approx(point.bytes, rel=0.005)
 
 
+@pytest.mark.parametrize("quant", ["Q4_K_M", "BF16"])
 @pytest.mark.parametrize("name", MODELS)
-def test_recipes_are_what_estimates_say(name: str) -> None:
-    """The bytes on the GPU of every recipe, to the byte."""
+def test_recipes_are_what_estimates_say(name: str, quant: str) -> None:
+    """The bytes on the GPU of every recipe, to the byte, whichever was asked about."""
     model = catalogue.model(name)
-    rows = glance(asked(name), model).recipes
+    rows = glance(asked(name, quant=quant), model, unquantised=True).recipes
 
     assert {row.name: row.gpu_bytes for row in rows} == {row.name: judged(asked(name, quant=row.name), model).gpu_bytes for row in rows}
     assert [row.tensor_bytes for row in rows] == sorted((row.tensor_bytes for row in rows), reverse=True)

@@ -7,11 +7,12 @@ hold both), so that one curve of a model serves all its recipes and all question
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
+from importlib import import_module
 from typing import Any, NamedTuple
 
 from tonnage.answer import Estimate
 from tonnage.errors import RefusedError, UnsupportedError
-from tonnage.estimation import judged
+from tonnage.estimation import engine_of, judged
 from tonnage.frozen import replace
 from tonnage.hardware.budget import budget
 from tonnage.hardware.devices import catalogue, describe
@@ -23,6 +24,7 @@ from tonnage.verdict import slack
 
 RECIPES = ("BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS", "Q3_K_M", "Q2_K", "IQ2_XXS")
 """recipes that are shown side by side, most bits first"""
+QUANTISED = "Q4_K_M"
 UNQUANTISED = ("BF16", "F16", "F32")
 LEAST = 1024
 """tokens at which curves begin"""
@@ -81,14 +83,14 @@ class Glance(NamedTuple):
     recipes: tuple[Recipe, ...]
 
 
-def glance(question: Question, model: Model, attached: Attached = NOTHING) -> Glance:
-    """What stands beside the answer to a question."""
+def glance(question: Question, model: Model, attached: Attached = NOTHING, *, unquantised: bool = False) -> Glance:
+    """What stands beside the answer; recipes that are not quantised cost an estimate each, and are left out unless asked for."""
     asked = replace(question, **{**_OF_PLACE, "backend": None})
     plain = judged(asked, model, attached)
     rest = _remembered(_rests, asked, model, attached)
     weights = plain.gpu_bytes - at(rest, int(plain.question["context"]))
     curve = tuple(Point(tokens, at(rest, tokens) + weights) for tokens in stops(model))
-    recipes = tuple(_recipes(asked, model, attached, plain))
+    recipes = tuple(_recipes(asked, model, attached, plain, unquantised))
     fits, short = _devices(asked, model, attached, plain, curve, recipes)
     return Glance(plain, curve, fits, short, recipes)
 
@@ -151,17 +153,19 @@ def _rest(answer: Estimate) -> int:
 # --- recipes ----------------------------------------------------------------------------------------
 
 
-def _recipes(question: Question, model: Model, attached: Attached, plain: Estimate) -> Iterator[Recipe]:
+def _recipes(question: Question, model: Model, attached: Attached, plain: Estimate, unquantised: bool) -> Iterator[Recipe]:
     own = str(plain.question["quant"])
     if model.basis != "config":
         yield Recipe(own, plain.weights.tensor_bytes, plain.weights.bits_per_weight, plain.gpu_bytes)
         return
     found: Mapping[str, tuple[int, float, int]] = _remembered(weights_by_recipe, question, model, attached)
-    rest = _rest(plain)
-    rows = {
-        name: Recipe(name, nbytes, bits, gpu + (rest if name not in UNQUANTISED else _rest(judged(replace(question, quant=name), model, attached))))
-        for name, (nbytes, bits, gpu) in found.items()
-    }
+    rest = _rest(judged(replace(question, quant=QUANTISED), model, attached) if own in UNQUANTISED else plain)
+    rows = {}
+    for name, (nbytes, bits, gpu) in found.items():
+        if name not in UNQUANTISED:
+            rows[name] = Recipe(name, nbytes, bits, gpu + rest)
+        elif unquantised:
+            rows[name] = Recipe(name, nbytes, bits, gpu + _rest(judged(replace(question, quant=name), model, attached)))
     rows[own] = Recipe(own, plain.weights.tensor_bytes, plain.weights.bits_per_weight, plain.gpu_bytes)
     yield from sorted(rows.values(), key=lambda row: -row.tensor_bytes)
 
@@ -170,12 +174,13 @@ def _recipes(question: Question, model: Model, attached: Attached, plain: Estima
 def weights_by_recipe(question: Question, model: Model, attached: Attached = NOTHING) -> Mapping[str, tuple[int, float, int]]:
     """Recipe -> bytes of all tensors, bits a weight, bytes on the GPU."""
     found = {}
+    engine = import_module(engine_of(question))
     for name in RECIPES:
         try:
-            answer = judged(replace(question, quant=name, context=LEAST), model, attached)
+            stored, nbytes = engine.weights_on_gpus(replace(question, quant=name), model)
         except (UnsupportedError, RefusedError):
             continue
-        found[name] = (answer.weights.tensor_bytes, answer.weights.bits_per_weight, answer.gpu_bytes - _rest(answer))
+        found[name] = (stored.tensor_bytes, stored.bits_per_weight, nbytes)
     return found
 
 

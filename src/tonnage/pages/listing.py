@@ -53,7 +53,7 @@ def model(query: str, site: Site, name: str) -> str:
         raise NotFoundError(f"/m/{name}/", _nearest(name))
     asked = Question(model=name, quant="Q4_K_M")
     opened = site.opened(asked)
-    found = glance(*opened)
+    found = glance(*opened, unquantised=True)
     contexts = sorted({min(tokens, opened.model.context) for tokens in (*CONTEXTS, opened.model.context)})
     rest = [at(found.curve, tokens) - found.plain.gpu_bytes for tokens in contexts]
     rows = [(recipe, [recipe.gpu_bytes + more for more in rest]) for recipe in found.recipes]

@@ -5,6 +5,7 @@ from typing import Any
 
 from tonnage import estimation
 from tonnage.answer import DeviceAnswer, Estimate, Explanation, Part
+from tonnage.engines.llamacpp.runtime import HIGH
 from tonnage.errors import TonnageError
 from tonnage.frozen import replace
 from tonnage.glance import Glance, glance, reaches
@@ -19,8 +20,6 @@ from tonnage.units import GIB
 CARDS = (8, 12, 16, 24, 32, 48, 80, 96, 141, 192, 288, 512)
 """GB of cards whose lines may cross the curve"""
 MOST_LINES = 4
-_UPPER_RUNTIME = int(0.74 * GIB)
-"""what the context and libraries of a backend take of a card, at the upper end of what was measured"""
 
 
 class Scene:
@@ -118,7 +117,7 @@ class Scene:
     def _lines(self) -> list[svg.Line]:
         """Cards around the curve: what of each is left for a model, and the context that it holds."""
         margin = int(self.glance.plain.question.get("margin") or 0)
-        room = {gb: gb * GIB - margin - _UPPER_RUNTIME - (gb * GIB // 50) for gb in CARDS}
+        room = {gb: gb * GIB - margin - HIGH - (gb * GIB // 50) for gb in CARDS}
         least, most = self.glance.curve[0].bytes, self.glance.curve[-1].bytes
         near = [gb for gb in CARDS if 0.55 * least <= room[gb] <= 1.7 * most]
         crossing = [gb for gb in near if least <= room[gb] <= most]

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from tonnage.answer import Band, DeviceAnswer, Estimate
+from tonnage.engines.llamacpp.runtime import HIGH, LOW, SEEN_MIB
 from tonnage.glance import Fit, Glance
 from tonnage.model.types import Attention, Experts, Model
 from tonnage.render import numbers
@@ -155,15 +156,20 @@ def calculation(estimate: Estimate) -> Iterator[str]:
     if "state" in parts:
         yield f"{numbers.gib(parts['state'])} GiB of recurrent state, which does not grow with the context."
     if "compute" in parts:
-        yield f"{numbers.gib(parts['compute'])} GiB of compute buffer: the engine's own graph, walked as its allocator walks it."
+        fitted = any(part.error for device in estimate.devices if device.kind != "host" for part in device.parts if part.part == "compute")
+        how = "known within a band alone" if fitted else "the engine's own graph, walked as its allocator walks it"
+        yield f"{numbers.gib(parts['compute'])} GiB of compute buffer: {how}."
     if "runtime" in parts:
-        yield f"{numbers.gib(parts['runtime'])} GiB for the context and libraries of the backend, as measured on ten GPUs."
+        bases = {part.basis for device in estimate.devices for part in device.parts if part.part == "runtime"}
+        told = f"as measured on {len(SEEN_MIB)} GPUs" if bases == {"fitted"} else "assumed to be as with CUDA"
+        yield f"{numbers.gib(parts['runtime'])} GiB for the context and libraries of the backend, {told}."
 
 
 def uncounted(estimate: Estimate) -> Iterator[str]:
     """What is not in the number."""
-    if not any(part.part == "runtime" for device in estimate.devices for part in device.parts):
-        yield "The CUDA context and its libraries (0.25 to 0.73 GiB per GPU): they are counted as soon as a device is named."
+    if estimate.question.get("backend") == "cuda" and not any(part.part == "runtime" for device in estimate.devices for part in device.parts):
+        seen = f"{numbers.gib(LOW)} to {numbers.gib(HIGH)} GiB per GPU"
+        yield f"The CUDA context and its libraries ({seen}): they are counted as soon as a device is named."
     yield "Other programs on the same GPU; say what they take with in_use."
     later = sum(reserved_bytes(device) for device in estimate.devices)
     if later:

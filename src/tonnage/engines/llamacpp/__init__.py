@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 
-from tonnage.answer import Estimate
+from tonnage.answer import Estimate, WeightsAnswer
 from tonnage.engines.llamacpp.command import launch
 from tonnage.engines.llamacpp.notes import notes
 from tonnage.engines.llamacpp.parts import device_answers, host_of, parts_by_device
-from tonnage.engines.llamacpp.placement import Placement, place
+from tonnage.engines.llamacpp.placement import HOST, Placement, place
 from tonnage.engines.llamacpp.settings import Settings, context_of, resolve
 from tonnage.engines.llamacpp.stored import recipe_of, stored_tensors, weights_answer
 from tonnage.engines.llamacpp.summary import caches
+from tonnage.engines.llamacpp.weights import weights_by_device
 from tonnage.hardware.budget import budgets_of, os_of
 from tonnage.hardware.types import Budget, Device
 from tonnage.model.types import NOTHING, Attached, Model
@@ -40,6 +41,17 @@ def answer(question: Question, model: Model, attached: Attached = NOTHING) -> Es
         notes=(*attached.notes, *notes(question, model, tensors, settings, placement, gpus, fitted=fitted)),
         caches=caches(model, settings),
     )
+
+
+def weights_on_gpus(question: Question, model: Model) -> tuple[WeightsAnswer, int]:
+    """The weights as stored, and the bytes that GPUs take for them: what `answer` says of them, without its other parts."""
+    settings = resolve(question, model)
+    gpus = gpus_of(question, settings)
+    recipe = recipe_of(question, model)
+    tensors = stored_tensors(model, recipe, question.mtp)
+    placement = place(question, model, [gpu.free_bytes or 1 for gpu in gpus])
+    sizes = weights_by_device(model, tensors, placement, False)
+    return weights_answer(model, recipe, question.mtp), sum(nbytes for device, nbytes in sizes.items() if device != HOST)
 
 
 def gpus_of(question: Question, settings: Settings) -> Sequence[Budget]:
