@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("jinja2")
+
 from gguf_writer import real_header
 from tonnage.errors import SourceError
 from tonnage.model import gguf

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("jinja2")
+
 from gguf_writer import real_header
 from tonnage.errors import CorruptError, SourceError
 from tonnage.model import catalogue
 from tonnage.pages import fragment, local
 from tonnage.site import engine
 
+PLACES = ["", "&d=RTX 4090", "&d=2x RTX 3090&ram=64GB DDR5-6000 x2", "&u=4", "&d=24GB&ram=96GB&n_cpu_moe=8", "&cache_type_k=q8_0"]
 RUNNER = Path(__file__).with_name("ask.mjs")
 
 
@@ -34,7 +37,7 @@ def questions(count):
     names = [row["name"] for row in catalogue.index() if row["architecture"]]
     for _ in range(count):
         asked = f"m={chosen.choice(names)}&q={chosen.choice(['Q4_K_M', 'Q8_0', 'IQ4_XS', 'BF16'])}&c={chosen.choice([2048, 8000, 32768, 131072])}"
-        yield asked + chosen.choice(["", "&d=RTX 4090", "&d=2x RTX 3090&ram=64GB DDR5-6000 x2", "&u=4", "&d=24GB&ram=96GB&n_cpu_moe=8", "&cache_type_k=q8_0"])
+        yield asked + chosen.choice(PLACES)
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ try {
   const python = await loadPyodide({ indexURL: pyodide });
   python.FS.mkdir("/source");
   python.FS.mount(python.FS.filesystems.NODEFS, { root: source }, "/source");
-  python.runPython('import sys; sys.path.insert(0, "/source"); exec(open("/source/tonnage/site/compiled.py").read())');
+  python.runPython('import sys; sys.path.insert(0, "/source"); from tonnage.site import compiled; compiled.run()');
   for (const name of ["stdlib.zip", "app.zip"]) writeFileSync(`${out}/${name}`, python.FS.readFile(`/${name}`));
   const { info } = JSON.parse(readFileSync(`${pyodide}/pyodide-lock.json`, "utf8"));
   writeFileSync(`${out}/lock.json`, JSON.stringify({ info, packages: {} })); // no other packages: only what the loader checks
