@@ -45,7 +45,23 @@ run: $(VENV)/run ## the flagship's answer
 serve: $(VENV)/serve ## the pages at http://127.0.0.1:8765
 	$(BIN)/tonnage serve
 
-test: $(VENV)/dev ## every test
+site: $(VENV)/serve ## the pages as files, in build/site
+	$(BIN)/tonnage site build build/site
+
+# what drives the browser lies below build/; the browser itself is the system's
+build/browser/node_modules: tests/browser/package.json
+	@mkdir -p build/browser && cp tests/browser/package.json build/browser/
+	@if command -v npm >/dev/null; then npm --prefix build/browser install --no-audit --no-fund --no-package-lock --silent \
+		|| echo "make: npm could not install what the browser tests need: they are skipped" >&2; \
+		else echo "make: npm is not installed: the browser tests are skipped" >&2; fi
+	@mkdir -p $@ && touch $@
+
+browser-test: $(VENV)/dev build/browser/node_modules ## the pages in Chromium
+	@command -v chromium chromium-browser >/dev/null || echo "make: Chromium is not installed: nothing is tested in a browser" >&2
+	$(PY) -m pytest -n 0 -rs tests/browser
+
+test: $(VENV)/dev build/browser/node_modules ## every test
+	@command -v chromium chromium-browser >/dev/null || echo "make: Chromium is not installed: the browser tests are skipped" >&2
 	$(PY) $(PYTEST)
 
 test-fast: $(VENV)/dev ## the tests that take under a minute together
@@ -100,6 +116,10 @@ bench: $(VENV)/dev ## what must be fast, beside the peers that are installed
 	$(PY) benchmarks/bench_walk.py
 	$(PY) benchmarks/bench_remote.py
 	$(PY) benchmarks/bench_plan.py
+	$(PY) benchmarks/load_serve.py
+
+load: $(VENV)/dev ## what two workers of the server carry, by wrk
+	$(PY) benchmarks/load_serve.py
 
 fuzz: $(VENV)/dev ## FUZZ_SECONDS of each fuzzer
 	$(PIP) install atheris

@@ -76,7 +76,8 @@ def main() -> int:
     if not shutil.which("wrk"):
         print("wrk is not installed (Debian: apt-get install wrk); nothing was measured")
         return 0
-    server = subprocess.Popen([sys.executable, "-m", "tonnage", "serve", "--workers", "2", "--rate", "0", "--port", str(PORT)], stderr=subprocess.DEVNULL)
+    words = [sys.executable, "-m", "tonnage", "serve", "--workers", "2", "--rate", "0", "--port", str(PORT)]
+    server = subprocess.Popen(words, stderr=subprocess.DEVNULL)
     try:
         wait()
         time.sleep(2)

@@ -46,14 +46,14 @@ def estimate(question: Question, model: Model, attached: Attached = NOTHING) -> 
     return with_pace(question, model, found, engine_of(question))
 
 
-def planned(question: Question, model: Model, attached: Attached = NOTHING) -> Estimate:
-    """The same without speed and cost: for those who ask about memory alone."""
+def planned(question: Question, model: Model, attached: Attached = NOTHING, *, others: bool = True) -> Estimate:
+    """The same without speed and cost: for those who ask about memory alone; without `others` a plan alone, no other settings that would fit."""
     found = judged(question, model, attached)
     package = engine_of(question)
     short = [device for device in found.devices if device.kind != "host" and (device.free_bytes or 0) < 0]
     if found.verdict is None or not short or package not in PLANNERS or not placement_is_free(question):
         return found
-    told: Estimate = import_module(PLANNERS[package]).offered(question, model, attached, found, found.verdict)
+    told: Estimate = import_module(PLANNERS[package]).offered(question, model, attached, found, found.verdict, others=others)
     return told
 
 

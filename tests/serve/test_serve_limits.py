@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+pytest.importorskip("fastapi")
+
 from serving import QUIET, Asker, asking
 from tonnage.errors import SourceError
 from tonnage.remote import opening

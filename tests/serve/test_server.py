@@ -4,19 +4,16 @@ import pytest
 
 pytest.importorskip("fastapi")
 pytest.importorskip("jinja2")
-pytest.importorskip("httpx2")
 
-from starlette.testclient import TestClient
-
-from tonnage.pages import Site, reply
-from tonnage.pages.site import BUILT_IN
-from tonnage.serve.app import create_app
+from serving import Asker, asking
+from tonnage.pages import reply
 
 
 @pytest.fixture(scope="module")
-def client() -> TestClient:
+def client():
     """A server of the built-in models."""
-    return TestClient(create_app(Site(access=BUILT_IN)))
+    with asking() as found:
+        yield found
 
 
 @pytest.mark.parametrize(
@@ -35,10 +32,10 @@ def client() -> TestClient:
         ("/fragment", "m=nothing"),
     ],
 )
-def test_the_server_sends_what_the_pages_say(client: TestClient, path: str, query: str) -> None:
+def test_the_server_sends_what_the_pages_say(client: Asker, path: str, query: str) -> None:
     """Status, type and body are those of `reply`."""
     expected = reply(path, query)
     found = client.get(f"{path}?{query}" if query else path)
 
-    assert (expected.status, expected.body) == (found.status_code, found.text)
+    assert (expected.status, expected.body) == (found.status, found.text)
     assert found.headers["content-type"].startswith(expected.type.partition(";")[0])

@@ -4,7 +4,7 @@ Rows are files of data/models/, one per model; data/models.json is the index of 
 """
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from tonnage.data import load_json
@@ -44,6 +44,7 @@ def row(name: str) -> Row:
     return found
 
 
+@lru_cache(maxsize=32)
 def model(name: str) -> "Model":
     """The model called `name`; UnsupportedError where its architecture has no rules."""
     found = row(name)

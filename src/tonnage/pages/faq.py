@@ -120,7 +120,7 @@ def _planned(scene: "Scene") -> Estimate | None:
     """The same on a card that people have, with experts in as much RAM as that takes."""
     asked = replace(scene.question, **{**_PLACED, "cpu_moe": None, "device": (OFFLOAD_CARD,), "ram": OFFLOAD_RAM})
     try:
-        found = planned(asked, scene.opened.model, scene.opened.attached)
+        found = planned(asked, scene.opened.model, scene.opened.attached, others=False)
         return with_pace(asked, scene.opened.model, found, engine_of(asked))
     except TonnageError:
         return None

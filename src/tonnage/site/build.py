@@ -1,19 +1,26 @@
 """Every page of the site as a file."""
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from html import escape
 from typing import NamedTuple
 
 from tonnage.pages import Site, reply
 from tonnage.pages.feeds import paths
 from tonnage.pages.templates import policy
-from tonnage.site.engine import FOLDER, Engine, script
+from tonnage.site.engine import FOLDER, Engine
 
-MORE = ("/sitemap.xml", "/robots.txt", "/llms.txt", "/openapi.json")
+MORE = ("/sitemap.xml", "/robots.txt")
 """files beside the pages"""
 _BATCH = 16
+_SERVED = re.compile(
+    r'<link rel="alternate" type="application/json"[^>]*>\n?'
+    r'|<a href="[^"]*/(?:api/v1/[^"]*|openapi\.json|llms\.txt)"[^>]*>[^<]*</a>'
+)
+"""links to what a server alone can answer"""
 
 
 class Built(NamedTuple):
@@ -64,12 +71,24 @@ def _write(folder: str, site: Site, engine: bool, targets: Sequence[str]) -> Bui
 
 
 def _finished(html: str, site: Site, engine: bool) -> str:
-    """A page with the policy that no server sends for it, and with the script that starts the engine where there is a form."""
+    """A page with the policy that no server sends for it, links that lead to files, and the script of the engine where it asks."""
+    html = _SERVED.sub("", html)
+    html = re.sub(rf'href="{re.escape(site.base)}(/m/([^/"]+)/([^/"]+)/)"', lambda found: _scenario(site, *found.groups()), html)
     told = f'<meta http-equiv="Content-Security-Policy" content="{escape(policy_here())}">'
     html = html.replace('<meta charset="utf-8">', '<meta charset="utf-8">\n' + told, 1)
     if engine and '<form name="ask"' in html:
         html = html.replace("</body>", f'<script src="{escape(site.link(f"/{FOLDER}/engine.js"))}" defer></script>\n</body>', 1)
     return html
+
+
+def _scenario(site: Site, path: str, model: str, quant: str) -> str:
+    """A link to a scenario: to its page where it has one, else to the calculator."""
+    return f'href="{site.link(path)}"' if path in _known() else f'href="{site.link("/", f"m={model}&amp;q={quant}")}"'
+
+
+@cache
+def _known() -> frozenset[str]:
+    return frozenset(targets())
 
 
 def policy_here() -> str:
@@ -79,7 +98,7 @@ def policy_here() -> str:
 
 def _put(folder: str, target: str, body: str | bytes) -> int:
     path = os.path.join(folder, *target.strip("/").split("/"))
-    if target.endswith("/") or not os.path.splitext(path)[1] and not target.startswith("/_"):
+    if target.endswith("/") or not (os.path.splitext(path)[1] or target.startswith("/_")):
         path = os.path.join(path, "index.html")
     os.makedirs(os.path.dirname(path), exist_ok=True)
     data = body if isinstance(body, bytes) else body.encode()
@@ -90,10 +109,8 @@ def _put(folder: str, target: str, body: str | bytes) -> int:
 
 def _headers(site: Site, engine: bool) -> str:
     """What hosts that heed such a file (Netlify, Cloudflare Pages) send with the pages."""
-    lines = ["/*", "  X-Content-Type-Options: nosniff", "  Referrer-Policy: no-referrer", f"  Content-Security-Policy: {policy_here()}; frame-ancestors 'none'"]
+    lines = ["/*", "  X-Content-Type-Options: nosniff", "  Referrer-Policy: no-referrer"]
+    lines.append(f"  Content-Security-Policy: {policy_here()}; frame-ancestors 'none'")
     if engine:
         lines += [f"{site.base}/{FOLDER}/*", "  Cache-Control: public, max-age=31536000, immutable"]
     return "\n".join(lines) + "\n"
-
-
-__all__ = ["Built", "build", "script", "targets"]

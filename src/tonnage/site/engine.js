@@ -20,7 +20,8 @@
     return worker;
   };
   const send = (asked) => new Promise((ok, no) => { waiting.set(++count, [ok, no]); start().postMessage({ ...asked, i: count }); });
-  window.tonnage = (q) => send({ q });
+  // there is no server that could answer the API
+  window.tonnage = (q) => send({ q }).then((html) => html.replace(/<a href="[^"]*\/api\/v1\/[^"]*"[^>]*>[^<]*<\/a>/g, ""));
   for (const kind of ["pointerdown", "keydown", "focusin", "dragenter"]) addEventListener(kind, start, { once: true, passive: true });
 
   const put = (name, value) => {

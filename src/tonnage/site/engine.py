@@ -11,12 +11,13 @@ import tarfile
 import tempfile
 from collections.abc import Iterator
 from hashlib import sha256
+from importlib import import_module
 from typing import NamedTuple
 
-import tonnage
 from tonnage.errors import SourceError
 from tonnage.remote.access import environment
 from tonnage.serve.edition import edition
+from tonnage.site.compiled import PACKAGES
 
 VERSION = "314.0.7"
 SHA256 = "66b7949e5a0cba2250b586d7e368bf12fb482800748d182c4618254b685ffaa0"
@@ -25,8 +26,10 @@ FOLDER = f"engine/{edition()[:8]}"
 """where it stands in the site; another edition stands elsewhere, so that browsers may keep it for ever"""
 OWN = ("engine.js", "worker.mjs")
 TAKEN = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm")
-MADE = ("stdlib.zip", "app.zip")
-NOTICE = f"Pyodide {VERSION} (MPL-2.0), from the npm package pyodide, whose source is github.com/pyodide/pyodide; Python (PSF-2.0); Jinja2 and MarkupSafe (BSD-3-Clause).\n"
+MADE = ("stdlib.zip", "app.zip", "lock.json")
+NOTICE = f"""Pyodide {VERSION} (MPL-2.0), from the npm package pyodide; its source: https://github.com/pyodide/pyodide
+Python (PSF-2.0); Jinja2 and MarkupSafe (BSD-3-Clause)
+"""
 _FETCH_SECONDS, _COMPILE_SECONDS = 300, 300
 
 
@@ -87,11 +90,8 @@ def _unpack(path: str, folder: str) -> None:
 
 def _packages() -> Iterator[tuple[str, str]]:
     """Packages that the engine holds, with their folders."""
-    import jinja2
-    import markupsafe
-
-    for module in (tonnage, jinja2, markupsafe):
-        yield module.__name__, os.path.dirname(str(module.__file__))
+    for name in PACKAGES:
+        yield name, os.path.dirname(str(import_module(name).__file__))
 
 
 def _run(words: list[str], seconds: int) -> None:

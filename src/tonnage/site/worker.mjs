@@ -3,11 +3,10 @@
 import { loadPyodide } from "./pyodide.mjs";
 
 const here = new URL(".", import.meta.url).href;
-const packages = { info: { abi_version: "", arch: "wasm32", platform: "", python: "", version: "" }, packages: {} };
 
 async function begin() {
   const app = fetch(here + "app.zip").then((got) => got.arrayBuffer());
-  const python = await loadPyodide({ indexURL: here, stdLibURL: here + "stdlib.zip", lockFileContents: packages, packageBaseUrl: here, checkAPIVersion: false });
+  const python = await loadPyodide({ indexURL: here, stdLibURL: here + "stdlib.zip", lockFileURL: here + "lock.json" });
   python.FS.writeFile("/app.zip", new Uint8Array(await app));
   python.runPython("import sys; sys.path.insert(0, '/app.zip'); from tonnage.pages import local");
   return { answer: python.runPython("local.answer"), take: python.runPython("local.take"), base: python.runPython("local.stand") };

@@ -31,7 +31,7 @@ def run(call: Call) -> int:
             except SourceError as error:
                 call.errors.write(f"without the engine in the browser: {error}\n")
         os.makedirs(folder, exist_ok=True)
-        built = build.build(folder, site, found, told=lambda words: call.errors.write(words + "\n") and None)
+        built = build.build(folder, site, found, told=lambda words: print(words, file=call.errors))
     for line in built.skipped:
         call.errors.write(f"left out: {line}\n")
     with_it = "with" if found else "without"

@@ -13,16 +13,16 @@ PLANNED = "llama.cpp, as planned"
 """the command of the plan, beside that of the question"""
 
 
-def offered(question: Question, model: Model, attached: Attached, found: Estimate, verdict: Verdict) -> Estimate:
+def offered(question: Question, model: Model, attached: Attached, found: Estimate, verdict: Verdict, *, others: bool = True) -> Estimate:
     """The estimate with its verdict, a plan if there is one, and what else would fit. Placement must be free."""
     planned = plan(question, model, attached)
-    others = tuple(remedies(question, model, attached))
+    settings = tuple(remedies(question, model, attached)) if others else ()
     if planned is None:
-        return replace(found, verdict=replace(verdict, would_fit_with=others))
+        return replace(found, verdict=replace(verdict, would_fit_with=settings))
     does = short(planned.task, planned.checked)
     text = f"{_gib(verdict.short_by_bytes)} short on the GPUs as asked; fits with {does}"
     word = "offload" if in_ram(planned.task, planned.checked) else verdict.word
-    told = replace(verdict, word=word, text=text, would_fit_with=(does, *others))
+    told = replace(verdict, word=word, text=text, would_fit_with=(does, *settings))
     command = {**found.command, PLANNED: planned.checked.estimate.command["llama.cpp"]}
     return replace(found, verdict=told, plan=planned.plan, command=command)
 
