@@ -17,7 +17,7 @@ PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3 p
 PYTEST := -m pytest -n auto
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve browser test test-fast lint types docs docs-check coverage wheel wheel-test bench fuzz clean
+.PHONY: help run serve site browser-test test test-fast lint types docs docs-check coverage wheel wheel-test bench load fuzz clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -82,14 +82,6 @@ docs-check: $(VENV)/dev ## fail where a generated page is stale
 coverage: $(VENV)/dev ## which lines and branches no test reaches
 	$(BIN)/coverage run -m pytest -m 'not slow'
 	$(BIN)/coverage report
-
-# tests in a browser need these beside a Chromium of the system; without them they are left out and say so
-build/browser/made:
-	@mkdir -p build/browser
-	npm install --prefix build/browser --no-audit --no-fund --no-package-lock playwright-core@1 axe-core@4
-	@touch $@
-
-browser: build/browser/made ## what the tests in a browser need (Node, and Chromium from the system)
 
 WHEEL_SOURCES := pyproject.toml README.md LICENSE $(shell find src -type f -not -name '*.pyc')
 

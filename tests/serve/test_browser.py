@@ -1,4 +1,4 @@
-"""The pages in a browser: `make browser` installs what is needed; where it is not, this part is left out and says so."""
+"""The pages in a browser: `make browser-test` installs what is needed; where it is not, this part is left out and says so."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this system"),
     pytest.mark.skipif(shutil.which("node") is None, reason="no Node on this system"),
-    pytest.mark.skipif(not (TOOLS / "node_modules/playwright-core").is_dir(), reason="no playwright-core: make browser"),
+    pytest.mark.skipif(not (TOOLS / "node_modules/playwright-core").is_dir(), reason="no playwright-core: make browser-test"),
 ]
 
 
