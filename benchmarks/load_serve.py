@@ -28,7 +28,8 @@ local quants = {"Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0", "IQ4_XS", "Q3_K_M"}
 function setup(thread) thread:set("id", ids); ids = ids + 1 end
 function request()
   n = n + 1
-  return wrk.format("GET", string.format("/fragment?m=%s&q=%s&c=%d", "MODEL", quants[n % 6 + 1], 4096 + 256 * ((n * 2 + id) % 997) + SALT))
+  local k = n * 2 + id -- no question is asked twice
+  return wrk.format("GET", string.format("/fragment?m=%s&q=%s&c=%d", "MODEL", quants[math.floor(k / 997) % 6 + 1], 4096 + 256 * (k % 997) + SALT))
 end
 """
 

@@ -1,9 +1,9 @@
-// node browser.mjs SERVED STATIC GGUF: drives Chromium over the pages of a server, then over those of a static site, and prints a line of
+// node browser.mjs SERVED STATIC HEAD BYTES: drives Chromium over the pages of a server, then over those of a static site, and prints a line of
 // JSON for each check: {"name", "ok", "told"}. test_browser.py starts it and turns the lines into tests.
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
-const [served, site, gguf] = process.argv.slice(2);
+const [served, site, gguf, bytes] = process.argv.slice(2);
 const require = createRequire(`${process.env.BROWSER_MODULES}/`);
 const { chromium } = require("playwright-core");
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
@@ -172,17 +172,18 @@ if (site && site != "-") {
       const sent = [];
       page.on("request", (request) => sent.push(request.url()));
       const data = readFileSync(gguf).toString("base64");
-      const transfer = await page.evaluateHandle((text) => {
-        const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-        const all = new DataTransfer();
-        all.items.add(new File([bytes], "dropped.gguf"));
+      const transfer = await page.evaluateHandle(([text, size]) => {
+        const head = Uint8Array.from(atob(text), (c) => c.charCodeAt(0)), zeros = new Blob([new Uint8Array(1 << 20)]), all = new DataTransfer();
+        const rest = size - head.length; // the file's own size, its data all the same zeros
+        all.items.add(new File([head, ...Array(rest >> 20).fill(zeros), zeros.slice(0, rest % (1 << 20))], "dropped.gguf"));
         return all;
-      }, data);
+      }, [data, Number(bytes)]);
       const before = await headline(page);
       await page.dispatchEvent("body", "drop", { dataTransfer: transfer });
       await changed(page, before);
       const named = await page.inputValue("[name=m]");
-      return [...wants(`the model is ${named}`, named == "dropped.gguf"), ...sent.map((url) => `asked for ${url}`), ...wants("no file", /file/.test(await page.locator("#out").innerText()))];
+      const alarm = await page.locator("#out [role=alert]").allInnerTexts();
+      return [...alarm, ...wants(`the model is ${named}`, named == "dropped.gguf"), ...sent.map((url) => `asked for ${url}`), ...wants("no file", /file/.test(await page.locator("#out").innerText()))];
     });
 
   await check("a dropped file that is no model is refused in words", {}, async (page) => {
