@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 from tonnage.answer import Estimate
-from tonnage.errors import RefusedError, UnsupportedError
+from tonnage.errors import QuestionError, RefusedError, UnsupportedError
 from tonnage.estimation import engine_of, judged
 from tonnage.frozen import replace
 from tonnage.hardware.budget import budget
@@ -155,7 +155,8 @@ def _rest(answer: Estimate) -> int:
 
 def _recipes(question: Question, model: Model, attached: Attached, plain: Estimate, unquantised: bool) -> Iterator[Recipe]:
     own = str(plain.question["quant"])
-    if model.basis != "config":
+    if model.basis != "config" or not hasattr(import_module(engine_of(question)), "weights_on_gpus"):
+        # a file comes in one recipe, and engines of other formats have no ladder of recipes
         yield Recipe(own, plain.weights.tensor_bytes, plain.weights.bits_per_weight, plain.gpu_bytes)
         return
     found: Mapping[str, tuple[int, float, int]] = _remembered(weights_by_recipe, question, model, attached)
@@ -224,13 +225,22 @@ def _devices(
     fits: list[Fit] = []
     short: list[Fit] = []
     for _, group in groups[start:]:
-        row = _fit(question, model, attached, group, plain, curve, recipes)
-        (short if row.spare_bytes < 0 else fits).append(row)
+        row = _if_it_runs(question, model, attached, group, plain, curve, recipes)
+        if row is not None:
+            (short if row.spare_bytes < 0 else fits).append(row)
         if len(fits) == MOST_FITTING:
             break
-    below = [_fit(question, model, attached, group, plain, curve, recipes) for _, group in groups[max(start - MOST_SHORT, 0) : start]]
-    nearest = sorted([*short, *below], key=lambda row: -row.spare_bytes)
+    below = (_if_it_runs(question, model, attached, group, plain, curve, recipes) for _, group in groups[max(start - MOST_SHORT, 0) : start])
+    nearest = sorted([*short, *(row for row in below if row is not None)], key=lambda row: -row.spare_bytes)
     return tuple(sorted(fits, key=lambda row: row.usable_bytes)), tuple(nearest[:MOST_SHORT])
+
+
+def _if_it_runs(question: Question, model: Model, attached: Attached, group: tuple[Device, ...], *rest: Any) -> Fit | None:
+    """A group's row; None where the engine does not run on such devices."""
+    try:
+        return _fit(question, model, attached, group, *rest)
+    except (QuestionError, UnsupportedError):
+        return None
 
 
 def _fit(

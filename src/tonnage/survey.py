@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tonnage.answer import Estimate
-from tonnage.errors import UnsupportedError
+from tonnage.errors import QuestionError, TonnageError, UnsupportedError
 from tonnage.estimation import judged
 from tonnage.frozen import dataclass, replace
 from tonnage.hardware.devices import describe
@@ -62,9 +62,19 @@ class _Survey:
         self.bare: dict[str, int] = {}
 
     def rows(self, devices: Iterable[Device]) -> Iterator[Row]:
+        """Rows of the devices that the engine runs on; where it runs on none, the reason is raised."""
+        refused: TonnageError | None = None
+        found = False
         for device in devices:
-            if device.kind != "host" and device.memory_bytes is not None:
+            if device.kind == "host" or device.memory_bytes is None:
+                continue
+            try:
                 yield self.row(device)
+                found = True
+            except (QuestionError, UnsupportedError) as error:
+                refused = refused or error
+        if refused and not found:
+            raise refused
 
     def row(self, device: Device) -> Row:
         answer = self.answer(device)

@@ -252,3 +252,13 @@ def test_malformed_queries_are_refused_and_never_a_fault() -> None:
             query = "".join(dice.choice(string.printable) for _ in range(40))
 
         assert reply(dice.choice(asked), query).status < 500, query
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "transformers", "mlx", "exllamav3"])
+@pytest.mark.parametrize("query", ["m=qwen3-0.6b&e={}", "m=qwen3-32b&e={}&d=H200", "m=qwen3-32b&e={}&d=Apple%20M5%20Max%20128GB%20(40-core%20GPU)"])
+def test_pages_speak_of_every_engine(engine: str, query: str) -> None:
+    """Devices that an engine does not run on are left out of the tables; asked about, they are refused in a sentence."""
+    told = reply("/fragment", query.format(engine))
+
+    assert told.status in (200, 400, 422)
+    assert (200 == told.status) or "d=" in query
