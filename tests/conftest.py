@@ -29,9 +29,21 @@ def served(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
         yield hub
 
 
+SAMPLE = 16
+"""rows of a long table that `make test-fast` runs; `make test` runs all"""
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What asks the internet runs only where `-m network` says so."""
-    if "network" not in str(config.getoption("-m")):
-        for item in items:
-            if item.get_closest_marker("network"):
-                item.add_marker(pytest.mark.skip(reason="asks the internet: -m network"))
+    """What asks the internet runs only where `-m network` says so; of every long table a sample, evenly spread, is fast."""
+    tables: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("network") and "network" not in str(config.getoption("-m")):
+            item.add_marker(pytest.mark.skip(reason="asks the internet: -m network"))
+        if hasattr(item, "callspec") and not item.get_closest_marker("slow"):
+            tables.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for rows in tables.values():
+        kept = {i * len(rows) // SAMPLE for i in range(SAMPLE)} if len(rows) > SAMPLE else set(range(len(rows)))
+        for i, item in enumerate(rows):
+            if i not in kept:
+                item.add_marker(pytest.mark.slow)

@@ -29,6 +29,7 @@ def test_stored_runs_are_what_the_program_does(name: str) -> None:
     assert STORED[name] == accuracy_runs.by_family(SECTIONS[name]())
 
 
+@pytest.mark.slow
 def test_recipes_and_refusals_are_what_the_program_does() -> None:
     """The cheap rows of the same file."""
     assert (STORED["recipes"], STORED["refusals"]) == (accuracy_runs.recipes(), accuracy_runs.refusals())

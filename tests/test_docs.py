@@ -16,6 +16,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)(?:#[^)]*)?\)")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", docs.PAGES, ids=lambda page: page.TARGET.name)
 def test_generated_pages_are_fresh(page):
     """A generated page holds what its script would write; `make docs` writes it anew."""

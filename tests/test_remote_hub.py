@@ -285,6 +285,7 @@ SAME = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in SAME if catalogue.find(name)])
 def test_every_source_of_a_model_gives_the_same_estimate(served, tmp_path, name):
     """Built in, from a config, from a repo's headers, from a folder, and from a GGUF of its tensors: one answer."""

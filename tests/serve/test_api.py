@@ -41,6 +41,7 @@ def _printed(*words: str) -> str:
     return out.getvalue().strip()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("query", QUESTIONS)
 def test_every_face_gives_the_same_json(query: str) -> None:
     """Command line, Python and HTTP; the page shows its parts and links to the same JSON."""

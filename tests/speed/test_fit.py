@@ -24,6 +24,7 @@ def sizes(found):
     return [abs(guess.off) for guess in found]
 
 
+@pytest.mark.slow
 def test_decoding_of_unseen_machines():
     """Half of all rows lie within 0.10, nine of ten within 0.23; so do the groups of three machines or more alone."""
     everything = fit.unseen("decode")

@@ -64,6 +64,9 @@ class Answer:
         except (OSError, HTTPException, ValueError):
             self.close()
             raise CutError(bytes(got), "the connection was cut") from None
+        except SourceError:
+            self.close()  # the deadline has passed
+            raise
         if len(got) < nbytes and self._response.length:
             self.close()
             raise CutError(bytes(got), "the connection was cut")
@@ -177,6 +180,9 @@ class Client:
                 connection.close()
                 if connection.used and not isinstance(error, TimeoutError):
                     continue  # the server has hung up on a kept connection, as it may
+                raise
+            except SourceError:
+                connection.close()  # the deadline has passed
                 raise
             if answer.headers.get("content-encoding", "identity") != "identity":
                 answer.close()

@@ -125,6 +125,9 @@ def _dial(url: Url, access: Access, deadline: Deadline) -> socket.socket:
         except OSError as error:
             sock.close()
             refused = error
+        except SourceError:
+            sock.close()  # the deadline has passed
+            raise
         else:
             return sock
     raise refused or OSError("no address")

@@ -37,6 +37,7 @@ def both(model: str, given: dict[str, Any], low: int, high: int, contexts: list[
     return [(dict(line), {d: c.bytes for d, c in walk.items()}) for line, walk in zip(curve, walked, strict=True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("given", PLAIN, ids=str)
 def test_the_servers_curve_is_exact(model: str, given: dict[str, Any]) -> None:
@@ -45,6 +46,7 @@ def test_the_servers_curve_is_exact(model: str, given: dict[str, Any]) -> None:
         assert walk == line
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(st.sampled_from(MODELS), st.sampled_from([*PLAIN, *JUMPING]), st.integers(17, 511))
 def test_no_point_of_a_curve_is_far_off(model: str, given: dict[str, Any], blocks: int) -> None:

@@ -129,6 +129,7 @@ def test_streams_are_dealt_step_by_step_where_layers_meet(hub_id: str, options: 
     assert fused == any(node.op == "DSV4_HC_POST" for node in graph.nodes)
 
 
+@pytest.mark.slow
 def test_streams_of_many_slots_are_mixed_step_by_step() -> None:
     """With so many slots the trial batch is offloaded, so that no operation on streams stays with its layer."""
     question = on_gpu(GLM, gpu_layers=20, slots=64)

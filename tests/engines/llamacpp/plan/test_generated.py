@@ -74,6 +74,7 @@ def sample() -> list[Any]:
     return [pytest.param(p, id=f"{i}", marks=() if i < FAST else pytest.mark.slow) for i, p in enumerate(problems(MANY))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("problem", sample())
 def test_the_context_is_kept_where_any_simple_placement_keeps_it(problem: Problem) -> None:
     """All on the host, all experts on the host, half of the layers, or --fit: where one fits, there is a plan."""

@@ -49,6 +49,7 @@ def test_a_plan_keeps_context_and_margin(row: dict[str, Any]) -> None:
     assert all(device.free_bytes is not None and device.free_bytes >= found.task.machine.margin for device in devices)
 
 
+@pytest.mark.slow
 def test_plans_are_faster_than_fits_in_the_mean() -> None:
     """Geometric mean over the sixteen: 1.14 times --fit with the same context."""
     product = 1.0
