@@ -29,7 +29,7 @@ def served(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
         yield hub
 
 
-SAMPLE = 16
+SAMPLE = 8
 """rows of a long table that `make test-fast` runs; `make test` runs all"""
 
 

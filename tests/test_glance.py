@@ -11,6 +11,8 @@ from tonnage.pages.listing import sizes
 from tonnage.question import Question
 from tonnage.survey import survey
 
+pytestmark = pytest.mark.slow
+
 MODELS = ("qwen3.5-122b-a10b", "llama-3.1-8b-instruct", "gemma-3-27b-it", "gpt-oss-20b", "deepseek-v3.1", "granite-4.0-h-tiny")
 
 

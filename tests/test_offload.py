@@ -11,6 +11,8 @@ from tonnage.estimation import estimate, judged
 from tonnage.model import catalogue
 from tonnage.question import from_argv, from_dict
 
+pytestmark = pytest.mark.slow
+
 
 def answered(name: str, **given: object) -> Estimate:
     """The estimate of a built-in model in Q4_K_M."""

@@ -11,6 +11,8 @@ from tonnage.model import catalogue
 from tonnage.question import from_dict
 from tonnage.serving import Way, ways
 
+pytestmark = pytest.mark.slow
+
 
 def found(model: str, **given: object) -> tuple[Way, ...]:
     """The ways of a question about vLLM."""

@@ -15,6 +15,8 @@ from tonnage.question import Question, from_argv, from_dict, to_dict
 from tonnage.solve import max_context
 from tonnage.survey import Row, survey
 
+pytestmark = pytest.mark.slow
+
 MODELS = ["qwen3.5-122b-a10b", "gemma3-27b", "gpt-oss-20b"]
 DEVICES = find_all(
     ["RTX 4090", "RTX 3060 12GB", "H100 SXM 80GB", "A10", "RX 7900 XTX", "Apple M5 Max 128GB (40-core GPU)", "Apple M1 8GB (8-core GPU)"]

@@ -18,6 +18,8 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import fit_speed as fit  # noqa: E402
 import make_speed_accuracy as told  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 def sizes(found):
     """|ln(predicted / measured)| of guesses."""

@@ -14,6 +14,8 @@ from tonnage.engines.llamacpp import placement_of
 from tonnage.engines.llamacpp.compute import compute_by_device
 from tonnage.question import from_dict
 
+pytestmark = pytest.mark.slow
+
 FAST = ("llama3.1-8b", "gemma3-27b", "gpt-oss-20b", "lfm2-1.2b", "qwen3-30b-a3b", "mamba2-2.7b", "nemotron3-nano-30b")
 GIVEN: list[dict[str, Any]] = [{}, {"device": ["24GB", "24GB"]}, {"cache_type_k": "q8_0", "cache_type_v": "q8_0"}, {"flash_attn": "off"}]
 TOOLS = {"profile": "tools"}

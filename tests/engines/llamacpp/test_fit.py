@@ -19,6 +19,8 @@ from tonnage.model.types import Attached, Tensor
 from tonnage.question import Question, from_dict
 from tonnage.units import GIB, MIB
 
+pytestmark = pytest.mark.slow
+
 KEPT = llama_cases.read("fit-cases")
 QUICK = ("llama3.1-8b", "gemma3-27b")
 SLOTS4 = {"slots": 4, "kv_unified": True}

@@ -19,6 +19,8 @@ from tonnage.model.build import from_header
 from tonnage.model.types import Model, Tensor
 from tonnage.question import Question, from_dict
 
+pytestmark = pytest.mark.slow
+
 GLM, HY4, DEEPSEEK = "zai-org/GLM-5.3-Flash", "tencent/Hy4-preview", "deepseek-ai/DeepSeek-V4-Flash"
 
 RUNS = [

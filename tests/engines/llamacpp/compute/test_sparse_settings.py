@@ -18,6 +18,8 @@ from tonnage.errors import RefusedError
 from tonnage.frozen import replace
 from tonnage.question import from_dict
 
+pytestmark = pytest.mark.slow
+
 CASES = llama_cases.sparse()
 DEEPSEEK = "deepseek-v4-flash-like"
 PRE, COMB, POST = "DSV4_HC_PRE", "DSV4_HC_COMB", "DSV4_HC_POST"

@@ -14,6 +14,8 @@ from tonnage.engines.llamacpp.plan.check import Checked, Task, hold
 from tonnage.engines.llamacpp.plan.layout import placed
 from tonnage.question import Question
 
+pytestmark = pytest.mark.slow
+
 MODELS = (
     "deepseek-v3", "deepseek-v3.2", "gemma3-27b", "gemma4-like", "glm4.5-air", "gpt-oss-120b", "gpt-oss-20b", "kimi-linear-48b", "lfm2-1.2b",
     "llama3.1-8b", "llama4-scout", "mamba2-2.7b", "minimax-m3-like", "nemotron3-nano-30b", "qwen3-30b-a3b", "qwen3.5-122b-a10b",

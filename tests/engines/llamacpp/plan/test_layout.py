@@ -19,6 +19,8 @@ from tonnage.engines.llamacpp.settings import resolve
 from tonnage.engines.llamacpp.splits import splits
 from tonnage.engines.llamacpp.weights import weights_by_device
 
+pytestmark = pytest.mark.slow
+
 MODELS = ("qwen3-30b-a3b", "gpt-oss-120b", "deepseek-v3", "glm4.5-air", "llama3.1-8b", "nemotron3-nano-30b")
 
 

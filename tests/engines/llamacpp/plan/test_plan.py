@@ -13,6 +13,8 @@ from tonnage.engines.llamacpp.plan.targets import targets
 from tonnage.engines.llamacpp.plan.words import in_ram, ranges
 from tonnage.units import GIB
 
+pytestmark = pytest.mark.slow
+
 
 def planned(name: str, free_mib: list[int], n_ctx: int = 32768, **more: Any) -> Planned | None:
     """The plan of a kept model."""

@@ -8,6 +8,8 @@ import placements
 from tonnage.engines.llamacpp import answer
 from tonnage.engines.llamacpp.plan import Planned, plan
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = 0.005
 """share by which a plan may stay behind the solver's: it walked 22 to 40 layouts of each problem, we walk 2 to 8"""
 ROUNDED = 0.0015
