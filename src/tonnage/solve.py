@@ -19,6 +19,12 @@ STEP = 256
 """tokens: llama.cpp rounds every context up to a multiple of it"""
 MOST_USERS = 256
 
+STRAIGHT_FROM = 8
+"""steps: from 2048 tokens on a batch is as large as engines make it by default, and memory grows by the cache and its masks alone"""
+
+GROWING = ("kv", "compute")
+"""parts that are larger with a longer context"""
+
 GUESSES = 6
 """steps that follow the slope before the search halves what is left"""
 
@@ -42,16 +48,22 @@ class Found:
     answer: Estimate
 
 
-def largest(spare: Spare, low: int, high: int) -> int:
+def largest(spare: Spare, low: int, high: int, straight_from: int | None = None) -> int:
     """The largest of low..high with something to spare; low - 1 where there is none. `spare` must not grow.
 
     It follows the straight line between the two ends, which memory nearly is, and halves where that gets it nowhere.
+    The line begins at `straight_from` where there is something to spare.
     """
-    at_high, at_low = spare(high), spare(low)
+    at_high = spare(high)
     if at_high >= 0:
         return high
+    begin = low if straight_from is None else min(max(straight_from, low), high)
+    at_low = spare(begin)
+    if at_low < 0 and begin > low:
+        high, at_high, begin, at_low = begin, at_low, low, spare(low)
     if at_low < 0:
         return low - 1
+    low = begin
     for guesses in range(high - low):
         if high - low <= 1:
             break
@@ -104,7 +116,7 @@ def max_context(question: Question, model: Model, attached: Attached = NOTHING) 
         raise QuestionError("n_ctx is what is looked for: leave it out, and say for how many --users")
     asked = _Asked(replace(question, context=None), model, attached, "context", STEP)
     most = max(model.context // STEP, 1)
-    n = largest(asked.spare, 1, most)
+    n = largest(asked.spare, 1, most, 1 if _hopeless(asked.at(most)) else STRAIGHT_FROM)
     if n < 1:
         raise NoFitError(f"not even {STEP} tokens fit: {_short(asked.at(1))}")
     return Found(n * STEP, _limit(asked, n, most, f"{model.context:,} tokens are all that the model was trained for", "tokens"), asked.at(n))
@@ -147,6 +159,12 @@ def _takes(asked: _Asked, name: str) -> bool:
 
 def _limit(asked: _Asked, n: int, most: int, own: str, what: str) -> str:
     return own if n >= most else f"{(n + 1) * asked.unit:,} {what}: {_short(asked.at(n + 1))}"
+
+
+def _hopeless(answer: Estimate) -> bool:
+    """Whether what does not grow with the context is too much already."""
+    kept = [replace(device, parts=tuple(part for part in device.parts if part.part not in GROWING)) for device in answer.devices]
+    return (slack(kept, int(answer.question.get("margin") or 0)) or 0) < 0
 
 
 def _short(answer: Estimate) -> str:

@@ -8,11 +8,16 @@ from tonnage.engines.llamacpp.settings import Settings
 from tonnage.model.types import Model, Tensor
 
 
-def splits(model: Model, tensors: tuple[Tensor, ...], settings: Settings, placement: Placement) -> int:
-    """Pieces of the graph of one token, as llama.cpp's scheduler cuts it; about, where the architecture has no graph."""
+def splits(
+    model: Model, tensors: tuple[Tensor, ...], settings: Settings, placement: Placement, blocks: tuple[int, ...] | None = None
+) -> int:
+    """Pieces of the graph of one token, as llama.cpp's scheduler cuts it; about, where the architecture has no graph.
+
+    `blocks` asks for a graph of these blocks alone.
+    """
     if not placement.devices:
         return 1
-    return _scheduled(model, Same(tensors), settings, placement) or about(placement)
+    return _scheduled(model, Same(tensors), settings, placement, blocks) or about(placement)
 
 
 def about(placement: Placement) -> int:
@@ -21,7 +26,7 @@ def about(placement: Placement) -> int:
 
 
 @lru_cache(maxsize=256)
-def _scheduled(model: Model, same: Same, settings: Settings, placement: Placement) -> int | None:
+def _scheduled(model: Model, same: Same, settings: Settings, placement: Placement, blocks: tuple[int, ...] | None) -> int | None:
     from tonnage.engines.llamacpp.compute.families import builder
     from tonnage.engines.llamacpp.compute.net import Batch
     from tonnage.engines.llamacpp.compute.reserve import Reserve
@@ -31,7 +36,7 @@ def _scheduled(model: Model, same: Same, settings: Settings, placement: Placemen
     if build is None or model.basis == "assumed":
         return None
     try:
-        graph = Reserve(build, model, same.tensors, settings, placement).graph(Batch(1, 1, 1))
+        graph = Reserve(build, model, same.tensors, settings, placement, blocks).graph(Batch(1, 1, 1))
     except KeyError:
         return None  # a file of an older layout, without a tensor that the family's graph uses
     return len(Schedule(graph, Machine(placement.devices, settings.op_offload, placement.pipeline)).splits)

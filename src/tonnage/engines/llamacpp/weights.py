@@ -4,7 +4,7 @@ Source: src/llama-model.cpp and src/llama-model-loader.cpp of build 11434; check
 engine's own report in every case of the project's oracle.
 """
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from functools import lru_cache
 
 from tonnage.engines.llamacpp.buffers import CPU, CUDA, allocated
@@ -57,25 +57,35 @@ def homes(
 
     `blocks` asks for the tensors of these blocks and of none.
     """
+    for block, tensor, device in _homes(model, Same(tensors), placement, draft):
+        if blocks is None or block is None or block in blocks:
+            yield tensor, device
+
+
+@lru_cache(maxsize=64)
+def _homes(model: Model, same: Same, placement: Placement, draft: bool) -> tuple[tuple[int | None, Tensor, int], ...]:
     trunk = len(model.layers) - model.n_nextn
-    tied = not any(t.name == "output.weight" for t in tensors)
-    for block, tensor in by_block(Same(tensors)):
-        if blocks is not None and block is not None and block not in blocks:
-            continue
-        if block is not None and block >= trunk and not draft and not _loaded_anyway(model, tensor):
-            continue
-        override = placement.override(tensor.name) if placement.overrides else None
-        if tensor.name in ROTATION_TENSORS:
-            yield from ((tensor, device) for device in sorted(set(placement.layers[:trunk])))
-        elif tensor.name.startswith(HOST_TENSORS):
-            home = HOST if override is None else override
-            yield tensor, home
-            if tied and tensor.name == "token_embd.weight" and _needs_copy(model, home, placement):
-                yield tensor, placement.output
-        elif override is not None:
-            yield tensor, override
-        else:
-            yield tensor, placement.output if block is None else placement.layers[block]
+    tied = not any(t.name == "output.weight" for t in same.tensors)
+    return tuple(
+        (block, tensor, device)
+        for block, tensor in by_block(same)
+        if block is None or block < trunk or draft or _loaded_anyway(model, tensor)
+        for device in _devices(model, block, tensor, placement, trunk, tied)
+    )
+
+
+def _devices(model: Model, block: int | None, tensor: Tensor, placement: Placement, trunk: int, tied: bool) -> Iterable[int]:
+    """Where a tensor lies; `trunk` blocks are no NextN blocks, `tied` says that the embedding is the output matrix too."""
+    if tensor.name in ROTATION_TENSORS:
+        return sorted(set(placement.layers[:trunk]))
+    override = placement.override(tensor.name) if placement.overrides else None
+    if tensor.name.startswith(HOST_TENSORS):
+        home = HOST if override is None else override
+        copied = tied and tensor.name == "token_embd.weight" and _needs_copy(model, home, placement)
+        return (home, placement.output) if copied else (home,)
+    if override is not None:
+        return (override,)
+    return (placement.output if block is None else placement.layers[block],)
 
 
 def _loaded_anyway(model: Model, tensor: Tensor) -> bool:

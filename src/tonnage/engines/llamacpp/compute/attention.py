@@ -34,12 +34,7 @@ class Inputs:
 
     def of(self, net: Net, il: int) -> CacheInput:
         """The inputs of a block's cache."""
-        return self.swa if self.swa is not None and is_swa(net, il) else self.full
-
-
-def is_swa(net: Net, il: int) -> bool:
-    """Whether a block looks at a window."""
-    return any(getattr(mixer, "window", 0) for mixer in net.model.layers[il].mixers)
+        return self.swa if self.swa is not None and net.is_swa[il] else self.full
 
 
 def attn_inputs(net: Net) -> Inputs:
@@ -71,7 +66,7 @@ def _rotations(net: Net, swa: bool) -> tuple[Node | None, Node | None]:
         m
         for i, layer in enumerate(net.model.layers)
         for m in layer.mixers
-        if isinstance(m, Attention) and not layer.nextn and m.kv_layer is None and is_swa(net, i) == swa
+        if isinstance(m, Attention) and not layer.nextn and m.kv_layer is None and net.is_swa[i] == swa
     ]
     return (
         _rotation(net, net.settings.type_k, {m.k_dim for m in mixers}, net.hp.k_dim, grow=True),
@@ -176,9 +171,8 @@ def attn(
         k = None if k is None else hadamard(k, inputs.k_rot)
     if inputs.v_rot is not None and v is not None:
         v = hadamard(v, inputs.v_rot)
-    iswa = any(is_swa(net, i) for i in range(net.n_layer))
     # the engine adds keys last with one cache, values last with two
-    for node in (q, k, v) if iswa else (q, v, k):
+    for node in (q, k, v) if any(net.is_swa) else (q, v, k):
         if node is not None:
             net.expand(node)
     source = il if kv_layer is None else kv_layer

@@ -66,6 +66,8 @@ class Net:
         self._kv_heads = self.hp.per_layer("attention.head_count_kv", self._heads[0])
         self.blocks = tuple(range(self.n_layer)) if blocks is None else blocks
         self._weights = _weight_nodes(model, tensors, placement, frozenset(self.blocks))
+        self.is_swa = tuple(any(getattr(mixer, "window", 0) for mixer in layer.mixers) for layer in model.layers)
+        """whether each block looks at a window"""
         self.full_offload = placement.devices > 0 and all(device != HOST for device in placement.layers)
 
     # --- what is there ----------------------------------------------------------------------------

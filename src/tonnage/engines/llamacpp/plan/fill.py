@@ -51,6 +51,8 @@ class Filler:
         self.strays = strays
         self.pace = [1 / machine.rate(d) for d in range(len(room))] + [1 / machine.rate(HOST)]
         self.largest = max((unit.nbytes for block in ledger.blocks for unit in block.units), default=0)
+        self.reads = [[unit.reads for unit in block.units] for block in ledger.blocks]
+        self.choices = [_choices(block.units) for block in ledger.blocks]
         self.sizes = [block.unit_bytes for block in ledger.blocks]
         blocks = [i for i, block in enumerate(ledger.blocks) if block.units]
         self.orders = {
@@ -124,22 +126,21 @@ class Filler:
 
     def _put(self, i: int, device: int, left: list[int], homes: list[tuple[int, ...]], price: float = 0.0) -> None:
         """The largest set of matrices that has room and is worth its price."""
-        units = self.ledger.blocks[i].units
+        if left[device] < self.choices[i][-1][1]:
+            return
         gain = self.pace[HOST] - self.pace[device]
-        for chosen, nbytes, reads in _choices(units):
-            if nbytes <= left[device]:
-                if reads * gain > price:
-                    left[device] -= nbytes
-                    homes[i] = tuple(device if j in chosen else HOST for j in range(len(units)))
-                return
+        chosen, nbytes, reads = next(choice for choice in self.choices[i] if choice[1] <= left[device])
+        if reads * gain > price:
+            left[device] -= nbytes
+            homes[i] = tuple(device if j in chosen else HOST for j in range(len(homes[i])))
 
     def seconds(self, blocks: Sequence[int], homes: Sequence[Sequence[int]]) -> float:
         """Modelled time of one token."""
         pace, total = self.pace, self.ledger.output_reads * self.pace[blocks[-1]]
-        for block, device, of_units in zip(self.ledger.blocks, blocks, homes, strict=False):
+        for block, reads, device, of_units in zip(self.ledger.blocks, self.reads, blocks, homes, strict=False):
             total += block.core_reads * pace[device]
-            for unit, home in zip(block.units, of_units, strict=True):
-                total += unit.reads * pace[home]
+            for nbytes, home in zip(reads, of_units, strict=True):
+                total += nbytes * pace[home]
         return total + SPLIT_SECONDS * (splits_of(blocks, homes) + self.strays * blocks.count(HOST))
 
 

@@ -6,6 +6,8 @@ What the engine takes besides weights and cache is known only after a walk; a wa
 from typing import NamedTuple
 
 from tonnage.engines.llamacpp import placement_of
+from tonnage.engines.llamacpp.compute.periods import shortened
+from tonnage.engines.llamacpp.placement import HOST
 from tonnage.engines.llamacpp.plan.check import Checked, Task, hold
 from tonnage.engines.llamacpp.plan.fill import Filler, Way, splits_of
 from tonnage.engines.llamacpp.plan.layout import Layout, flags, placed
@@ -127,11 +129,18 @@ class Rounds:
         return held
 
     def _count_strays(self, layout: Layout, held: Checked) -> None:
-        """How many pieces of the graph a block on the host adds: the scheduler moves single operations of it to a GPU."""
+        """How many pieces of the graph a block on the host adds: the scheduler moves single operations of it to a GPU.
+
+        Of blocks that repeat a few tell it.
+        """
         if layout.counts[0] and self.strays is None:
-            settings, placement = placement_of(held.question, self.task.model)
-            exact = splits(self.task.model, self.task.tensors, settings, placement)
-            self.strays = (exact - splits_of(layout.blocks, layout.homes)) / layout.counts[0]
+            model, (settings, placement) = self.task.model, placement_of(held.question, self.task.model)
+            trunk = zip(model.layers[: len(model.layers) - model.n_nextn], layout.blocks, layout.homes, strict=False)
+            few = shortened([(layer.mixers, device, homes) for layer, device, homes in trunk])
+            devices = [layout.blocks[i] for i in few]
+            exact = splits(model, self.task.tensors, settings, placement, few)
+            by_device = splits_of([*devices, layout.blocks[-1]], [layout.homes[i] for i in few])
+            self.strays = (exact - by_device) / max(devices.count(HOST), 1)
 
 
 def _ways(ledger: Ledger) -> list[Way]:

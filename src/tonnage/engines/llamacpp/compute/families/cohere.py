@@ -1,7 +1,7 @@
 """Command R and its successors: attention and feed-forward part side by side (src/models/{command-r,cohere2,cohere2moe}.cpp)."""
 
 from tonnage.engines.llamacpp.compute import ops
-from tonnage.engines.llamacpp.compute.attention import Inputs, attn, attn_inputs, is_swa
+from tonnage.engines.llamacpp.compute.attention import Inputs, attn, attn_inputs
 from tonnage.engines.llamacpp.compute.blocks import gating_of, head, logits, qk_normed, rotated, routed, wanted
 from tonnage.engines.llamacpp.compute.graph import OUTPUT, Graph, Node
 from tonnage.engines.llamacpp.compute.net import Net
@@ -33,7 +33,7 @@ def _head_of_wanted(net: Net, cur: Node, out_ids: Node, rms: bool) -> Node:
 def _attention(net: Net, il: int, cur: Node, pos: Node, inputs: Inputs) -> Node:
     q, k, v = net.qkv(cur, il, net.hp.k_dim)
     q, k = qk_normed(net, il, q, k, rms=False)
-    if net.arch == "command-r" or is_swa(net, il) or il < int(net.hp.get("leading_dense_block_count") or 0):
+    if net.arch == "command-r" or net.is_swa[il] or il < int(net.hp.get("leading_dense_block_count") or 0):
         q, k = rotated(q, k, pos, None if net.arch == "command-r" else net.rotation(il))
     return attn(net, inputs.of(net, il), il, q, k, v)
 

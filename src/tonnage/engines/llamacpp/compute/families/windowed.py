@@ -6,7 +6,7 @@ Source: src/models/{gemma2,gemma3,olmo2,exaone4,exaone-moe,muse-glimmer,step35,l
 from typing import NamedTuple
 
 from tonnage.engines.llamacpp.compute import ops
-from tonnage.engines.llamacpp.compute.attention import Inputs, attn, attn_inputs, is_swa
+from tonnage.engines.llamacpp.compute.attention import Inputs, attn, attn_inputs
 from tonnage.engines.llamacpp.compute.blocks import clamped, gating_of, head, qk_normed, rotated, routed, softcapped, wanted
 from tonnage.engines.llamacpp.compute.graph import OUTPUT, Graph, Node
 from tonnage.engines.llamacpp.compute.net import Net
@@ -133,12 +133,12 @@ def _flat_qkv(net: Net, il: int, cur: Node) -> tuple[Node, Node, Node]:
 
 def _rotates(net: Net, style: Style, il: int) -> bool:
     if style.rotate == "windowed":
-        return is_swa(net, il) or not any(is_swa(net, i) for i in range(net.n_layer))
+        return net.is_swa[il] or not any(net.is_swa)
     return style.rotate == "all" or (il + 1) % NO_ROPE_STEP != 0
 
 
 def _factors(net: Net, style: Style, il: int) -> Node | None:
-    if not style.factors or (style.factors == "full" and is_swa(net, il)):
+    if not style.factors or (style.factors == "full" and net.is_swa[il]):
         return None
     return net.rotation(il)
 
