@@ -36,6 +36,12 @@ class Placement:
         """Device of the output layer."""
         return self.layers[-1]
 
+    @property
+    def tied_output(self) -> int:
+        """Device of an output matrix that is a copy of the embedding: it has the embedding's name, and an override moves both."""
+        override = self.override("token_embd.weight") if self.overrides else None
+        return self.output if override is None else override
+
     def cache_device(self, layer: int) -> int:
         """Where the cache and state of a block live."""
         return self.layers[layer] if self.kv_offload else HOST

@@ -69,7 +69,7 @@ def tensors_read(model: Model, tensors: tuple[Tensor, ...], placement: Placement
         if not tensor.name.startswith(HOST_TENSORS):
             yield tensor, device
     if tied:
-        yield from ((tensor, placement.output) for tensor in tensors if tensor.name == "token_embd.weight")
+        yield from ((tensor, placement.tied_output) for tensor in tensors if tensor.name == "token_embd.weight")
 
 
 def is_expert(tensor: Tensor) -> bool:

@@ -28,8 +28,9 @@ NEXTN_LOADED: Mapping[str, tuple[str, ...]] = {
 """tensors of a NextN block, by the beginning of their names, that are loaded although drafting is off:
 those that src/models/*.cpp creates without the flag that skips the block"""
 
-CPU_TIED_TWICE = ("gemma4",)
-"""architectures whose tied embedding is counted twice where no GPU is (seen without mmap)"""
+OUTPUT_FIRST = ("gemma3n", "gemma4")
+"""architectures that create the output matrix before the embedding that it is a copy of, and so load it twice
+where both lie in one place (create_tensor with TENSOR_DUPLICATED looks for what is there already)"""
 
 
 def weights_by_device(model: Model, tensors: tuple[Tensor, ...], placement: Placement, draft: bool) -> dict[int, int]:
@@ -81,8 +82,9 @@ def _devices(model: Model, block: int | None, tensor: Tensor, placement: Placeme
     override = placement.override(tensor.name) if placement.overrides else None
     if tensor.name.startswith(HOST_TENSORS):
         home = HOST if override is None else override
-        copied = tied and tensor.name == "token_embd.weight" and _needs_copy(model, home, placement)
-        return (home, placement.output) if copied else (home,)
+        output = placement.tied_output
+        copied = tied and tensor.name == "token_embd.weight" and (output != home or model.architecture in OUTPUT_FIRST)
+        return (home, output) if copied else (home,)
     if override is not None:
         return (override,)
     return (placement.output if block is None else placement.layers[block],)
@@ -90,8 +92,3 @@ def _devices(model: Model, block: int | None, tensor: Tensor, placement: Placeme
 
 def _loaded_anyway(model: Model, tensor: Tensor) -> bool:
     return tensor.name.split(".", 2)[2].startswith(NEXTN_LOADED.get(model.architecture, ()))
-
-
-def _needs_copy(model: Model, home: int, placement: Placement) -> bool:
-    """A tied embedding is copied to the output's device, unless it lives there already."""
-    return placement.output != home or (placement.devices == 0 and model.architecture in CPU_TIED_TWICE)

@@ -105,7 +105,8 @@ def test_cutting_repetitions_changes_nothing(hub_id: str, flags: str) -> None:
 
 
 def test_long_repetitions_are_cut_to_a_few_rounds() -> None:
-    """Three rounds at the beginning and one at the end of a pattern remain, and all that repeats nothing."""
+    """Some rounds at the beginning and one at the end remain, of a single block as many as make the rest a multiple of six, of more of two."""
     assert (0, *range(1, 10), *range(16, 19), 19, 20) == periods.shortened([*"x", *"abc" * 6, *"yz"])
-    assert (0, 1, 2, 11, 12) == periods.shortened([*"aaaaaaaaaaaab"])
+    assert (0, *range(1, 13), *range(19, 22), 22, 23) == periods.shortened([*"x", *"abc" * 7, *"yz"])
+    assert (0, 1, 2, 3, 4, 5, 12, 13) == periods.shortened([*"aaaaaaaaaaaaab"])
     assert (0, 1, 2, 3) == periods.shortened([*"abab"])

@@ -1,7 +1,7 @@
 """Which blocks a graph must really hold: alike blocks repeat, and the allocator's state repeats with them.
 
-After a few rounds of a repeating pattern the free blocks are where they were a round before, so that
-further rounds add nothing to the peak. tests/engines/llamacpp hold the short cut against the whole walk.
+After a few rounds of a repeating pattern the free blocks are where they were some rounds before, so that as
+many more add nothing to the peak. tests/engines/llamacpp hold the short cut against the whole walk.
 """
 
 from collections.abc import Hashable, Sequence
@@ -16,8 +16,13 @@ from tonnage.model.types import Model, Tensor
 LONGEST_PERIOD = 12
 ROUNDS_BEFORE = 3
 """rounds of a pattern that are walked before it is taken to repeat"""
+BLOCKS_BEFORE = 4
+"""blocks that are walked at least: the first ones of a device find another state than those behind them"""
 ROUNDS_AFTER = 1
 """rounds that are walked at its end, in which the last block drops the tokens that are not wanted"""
+
+SWING_ALONE, SWING = 6, 2
+"""rounds after which the free blocks are where they were, of one block alone and of several: results take turns in two places, or in three"""
 
 UNROTATED_STEP = {"smollm3": 4, "afmoe": 4}
 """architectures in which each so-manieth block is not rotated, whatever its window"""
@@ -100,9 +105,12 @@ def shortened(signatures: Sequence[Hashable]) -> tuple[int, ...]:
     while i < n:
         period, end = _repetition(signatures, i)
         rounds = (end - i) // period
-        if rounds > ROUNDS_BEFORE + ROUNDS_AFTER:
+        before = max(ROUNDS_BEFORE, BLOCKS_BEFORE // period)
+        swing = SWING_ALONE if period == 1 else SWING
+        cut = (rounds - before - ROUNDS_AFTER) // swing * swing
+        if cut > 0:
             tail = i + (rounds - ROUNDS_AFTER) * period
-            kept += range(i, i + ROUNDS_BEFORE * period)
+            kept += range(i, tail - cut * period)
             kept += range(tail, end)
             i = end
         else:

@@ -72,7 +72,7 @@ def _host_weights(model: Model, tensors: tuple[Tensor, ...], placement: Placemen
     """The largest weight in host memory that is multiplied with."""
     on_host = (t for t, home in homes(model, tensors, placement, False) if home == HOST)
     tied = not any(t.name == "output.weight" for t in tensors)
-    return max((t.nbytes for t in on_host if not t.name.startswith(HOST_TENSORS) or (tied and placement.output == HOST)), default=0)
+    return max((t.nbytes for t in on_host if not t.name.startswith(HOST_TENSORS) or (tied and placement.tied_output == HOST)), default=0)
 
 
 def _host_keys(model: Model, settings: Settings, placement: Placement) -> int:
