@@ -17,15 +17,20 @@ from typing import Any
 
 from tonnage.engines.llamacpp.measured import parse, predicted, words_of
 from tonnage.errors import TonnageError
+from tonnage.model import catalogue
+from tonnage.model.types import Model
 from tonnage.question import Question, from_dict
 from tonnage.units import MIB
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(HERE))
+import headers  # noqa: E402
+
 from model_files import header_model, sparse_gguf  # noqa: E402
 
-MODELS = sorted(file.name.partition(".gguf")[0] for file in (ROOT / "tests/data/gguf-headers").glob("*.head*"))
+HEADERS = sorted(file.name.partition(".gguf")[0] for file in (ROOT / "tests/data/gguf-headers").glob("*.head*"))
 
 MACHINES_MIB = (
     (23990,), (80900,), (23990, 23990), (23990, 23210), (48480, 23990), (80900, 80900), (11780, 15850), (142900, 142900),
@@ -68,13 +73,26 @@ def measured(llama: Path, words: list[str], free_mib: tuple[int, ...]) -> dict[s
     return {name: [nbytes // MIB for nbytes in row] for name, row in parse(done.stdout).items()}
 
 
+def of_header(folder: Path) -> tuple[Model, dict[str, Any], str]:
+    """A model by its real header, a question about it, and the file."""
+    name = random.choice(HEADERS)
+    return header_model(name), drawn(name), sparse_gguf(folder, name)
+
+
+def of_catalogue(folder: Path) -> tuple[Model, dict[str, Any], str]:
+    """A model of the catalogue in a recipe."""
+    asked = drawn(random.choice(catalogue.names())) | {"quant": random.choice(("Q4_K_M", "Q8_0"))}
+    model = catalogue.model(asked["model"])
+    return model, asked, headers.write(model, asked["quant"], folder)
+
+
 def case(llama: Path, folder: Path) -> dict[str, Any] | None:
     """One question and the engine's answer; None where one of both refuses it."""
-    name, free_mib = random.choice(MODELS), random.choice(MACHINES_MIB)
-    asked = drawn(name)
-    question, model = of(asked, free_mib), header_model(name)
+    free_mib = random.choice(MACHINES_MIB)
     try:
-        words = words_of(question, model, sparse_gguf(folder, name))
+        model, asked, path = random.choice((of_header, of_catalogue))(folder)
+        question = of(asked, free_mib)
+        words = words_of(question, model, path)
         ours = [[nbytes // MIB for nbytes in row] for row in predicted(question, model, len(free_mib))]
         theirs = measured(llama, words, free_mib)
     except TonnageError:

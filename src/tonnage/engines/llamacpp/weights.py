@@ -15,6 +15,9 @@ from tonnage.model.types import Model, Tensor
 HOST_TENSORS = ("token_embd.", "position_embd.", "token_types.", "per_layer_token_embd.")
 """input tensors: looked up by row, they stay in host memory even with every layer offloaded"""
 
+FIRST_BLOCK_TENSORS = ("per_layer_model_proj.weight", "per_layer_proj_norm.weight")
+"""tensors of Gemma 3n and Gemma 4 that have no block in their names and are created with the number of the first one"""
+
 ROTATION_TENSORS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
 """factors of the rotation: every layer asks for them, and so they lie on every device that has layers (TENSOR_DUPLICATED)"""
 
@@ -87,6 +90,8 @@ def _devices(model: Model, block: int | None, tensor: Tensor, placement: Placeme
         return (home, output) if copied else (home,)
     if override is not None:
         return (override,)
+    if tensor.name in FIRST_BLOCK_TENSORS:
+        return (placement.layers[0],)
     return (placement.output if block is None else placement.layers[block],)
 
 

@@ -4,7 +4,7 @@ Source: ggml/src/ggml-cuda (ggml-cuda.cu, fattn.cu), build 11434, compute capabi
 """
 
 from tonnage.engines.llamacpp.buffers import row_padding
-from tonnage.engines.llamacpp.compute.graph import Node
+from tonnage.engines.llamacpp.compute.graph import PRECISE, Node
 from tonnage.quant.types import TYPES
 from tonnage.units import pad
 
@@ -89,7 +89,7 @@ def offloads(node: Node) -> bool:
 def gpu_supports(node: Node, gpu: int) -> bool:
     """Whether this GPU can run the operation: no source on another GPU, and a kernel for it."""
     for source in node.sources:
-        home = (source.view_of or source).home
+        home = source.home
         if home is not None and home != gpu and home >= 0:
             return False
     kernel = _KERNELS.get(node.op)
@@ -116,5 +116,15 @@ def _indexer_supported(node: Node) -> bool:
     return q.ne[0] == 128 and q.ne[1] in (4, 32, 64) and k.type in FLASH_TYPES and aligned
 
 
-_KERNELS = {"LIGHTNING_INDEXER": _indexer_supported, "FLASH_ATTN_EXT": flash_supported, "SSM_SCAN": _scan_supported, "SSM_CONV": _conv_supported}
+def _product_supported(node: Node) -> bool:
+    return node.param != PRECISE
+
+
+_KERNELS = {
+    "LIGHTNING_INDEXER": _indexer_supported,
+    "FLASH_ATTN_EXT": flash_supported,
+    "MUL_MAT_ID": _product_supported,
+    "SSM_SCAN": _scan_supported,
+    "SSM_CONV": _conv_supported,
+}
 """operations that CUDA runs for some shapes only (ggml_backend_cuda_device_supports_op)"""

@@ -11,6 +11,9 @@ INPUT = 1
 OUTPUT = 2
 COMPUTE = 16
 
+PRECISE = "f32"
+"""parameter of a product that is computed in F32"""
+
 Shape = tuple[int, int, int, int]
 
 

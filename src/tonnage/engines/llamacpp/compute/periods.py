@@ -11,7 +11,7 @@ from tonnage.engines.llamacpp.compute.constants import SPARSE
 from tonnage.engines.llamacpp.placement import HOST, Placement
 from tonnage.engines.llamacpp.same import Same, by_block
 from tonnage.model.hparams import Hparams
-from tonnage.model.types import Model, Tensor
+from tonnage.model.types import Layer, Model, Recurrent, Tensor
 
 LONGEST_PERIOD = 12
 ROUNDS_BEFORE = 3
@@ -37,13 +37,21 @@ _TYPED = ("ffn_gate", "ffn_up")
 def needed_blocks(model: Model, tensors: tuple[Tensor, ...], placement: Placement) -> tuple[int, ...]:
     """The blocks of the trunk to walk: all of them where the cache is away from its layers, or every block counts.
 
-    Sparse attention makes constants in each block; the engine allocates all of them before the first operation.
+    Sparse attention makes constants in each block; the engine allocates all of them before the first operation. Where every block
+    has a state (Mamba, Falcon-H1) and not all are on one GPU, the free blocks do not come back to where they were.
     """
-    if not placement.kv_offload or model.architecture in SPARSE:
-        return tuple(range(len(model.layers) - model.n_nextn))
-    if placement.overrides or len(set(placement.layers)) > 1:
+    trunk = model.layers[: len(model.layers) - model.n_nextn]
+    together = len(set(placement.layers)) == 1 and (placement.output != HOST or not placement.devices)
+    spread = bool(placement.overrides) or not together
+    if not placement.kv_offload or model.architecture in SPARSE or (spread and all(map(_has_state, trunk))):
+        return tuple(range(len(trunk)))
+    if spread:
         return shortened(list(zip(_alike(model, Same(tensors)), _placed(model, tensors, placement), strict=True)))
     return _shortened(model, Same(tensors))
+
+
+def _has_state(layer: Layer) -> bool:
+    return any(isinstance(mixer, Recurrent) for mixer in layer.mixers)
 
 
 def _placed(model: Model, tensors: tuple[Tensor, ...], placement: Placement) -> list[Hashable]:

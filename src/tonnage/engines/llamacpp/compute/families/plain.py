@@ -154,7 +154,12 @@ def _experts(net: Net, style: Style, il: int, cur: Node) -> Node:
     gating = GATING[int(net.hp.get("expert_gating_func") or style.gating)]
     norm = bool(net.hp.get("expert_weights_norm")) if style.from_metadata else True
     scale = float(net.hp.get("expert_weights_scale") or 0.0) if style.from_metadata else 0.0
-    return moe(net, cur, il, gating=gating, norm=norm, scaled=scale not in (0.0, 1.0), bias=net.b(il, "exp_probs_b"))
+    return moe(net, cur, il, gating=gating, norm=norm, scaled=scale not in (0.0, 1.0), bias=_selection_bias(net, il))
+
+
+def _selection_bias(net: Net, il: int) -> Node | None:
+    """What is added to the scores by which experts are chosen; Hunyuan 3 has it without the suffix (src/models/hy-v3.cpp)."""
+    return net.b(il, "exp_probs_b") or net.weight(f"blk.{il}.exp_probs_b")
 
 
 def _head(net: Net, style: Style, cur: Node, out_ids: Node) -> Node:
