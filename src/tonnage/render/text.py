@@ -109,7 +109,7 @@ def _device(title: str, device: DeviceAnswer, style: Style) -> Iterator[str]:
 
 
 def _row(part: Part, held: bool) -> str:
-    name = numbers.part_name(part.part)
+    name = numbers.part_name(part.why if part.part == "draft" else part.part)
     sizes = f"{numbers.gib(part.bytes):>9} {numbers.gb(part.bytes):>9}"
     return f"{name:<{_NAME}} {sizes}  {part.basis:<{_BASIS}} {numbers.error(part):<{_ERROR}} {part.held if held else ''}"
 

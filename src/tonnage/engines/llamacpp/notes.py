@@ -6,8 +6,10 @@ from tonnage.engines.llamacpp.compute.constants import SPARSE
 from tonnage.engines.llamacpp.placement import HOST, Placement
 from tonnage.engines.llamacpp.runtime import HIGH, LOW, runtime_part
 from tonnage.engines.llamacpp.settings import UNPROVEN_BACKENDS, Settings, context_of
+from tonnage.engines.llamacpp.stored import recipe_of
+from tonnage.frozen import replace
 from tonnage.hardware.types import Budget
-from tonnage.model.types import Attention, Model, Recurrent, Tensor
+from tonnage.model.types import Attached, Attention, Model, Recurrent, Tensor
 from tonnage.question import Question
 from tonnage.units import GIB
 
@@ -33,6 +35,22 @@ def notes(
         *_backend(settings),
         *model.notes,
     )
+
+
+MOST_UNLIKE = 128
+"""tokens by which the vocabularies of a model and its draft may differ in size (common/speculative.cpp)"""
+
+
+def draft_notes(question: Question, model: Model, attached: Attached) -> Iterator[str]:
+    """What there is to say of a second model that drafts."""
+    draft = attached.draft
+    if draft is None:
+        return
+    if draft.n_vocab and model.n_vocab and abs(draft.n_vocab - model.n_vocab) > MOST_UNLIKE:
+        yield f"llama.cpp refuses this draft: it knows {draft.n_vocab:,} tokens and the model {model.n_vocab:,}, {MOST_UNLIKE} apart at most."
+    recipe = recipe_of(replace(question, quant=attached.draft_quant), draft).full_name
+    stored = "as in its file" if recipe == "file" else f"in {recipe}"
+    yield f"{draft.name} {stored} drafts: all its layers on GPUs, its cache in f16. Speed is told without it."
 
 
 def _context(question: Question, model: Model, settings: Settings) -> Iterator[str]:
