@@ -44,7 +44,7 @@ def test_the_planned_command_fits() -> None:
 REMEDIES = {
     "-c 19K": {"context": "19K"},
     "q8_0 cache (-ctk q8_0 -ctv q8_0)": {"cache_type_k": "q8_0", "cache_type_v": "q8_0"},
-    "Q3_K_M": {"quant": "Q3_K_M"},
+    "-q Q3_K_M": {"quant": "Q3_K_M"},
 }
 
 
@@ -83,11 +83,12 @@ def test_placement_that_was_asked_for_is_not_replaced() -> None:
 
 
 def test_too_little_ram_is_too_big() -> None:
-    """No plan, and no setting that fits."""
+    """No plan, and no setting that fits: what is left is a larger machine, told in memory and in GPUs."""
     found = answered("llama-3.3-70b-instruct", context="32K", device="16GB", ram="8GB")
     assert found.verdict
 
-    assert ("too big", None, ()) == (found.verdict.word, found.plan, found.verdict.would_fit_with)
+    assert ("too big", None) == (found.verdict.word, found.plan)
+    assert ("48 GB of RAM", "4x 16GB") == found.verdict.would_fit_with
 
 
 # --- the command line --------------------------------------------------------------------------------

@@ -17,15 +17,11 @@ from tonnage.hardware.devices import describe
 from tonnage.hardware.types import Device
 from tonnage.model.types import NOTHING, Attached, Model
 from tonnage.question import Question
-from tonnage.solve import STEP
-from tonnage.units import GIB
+from tonnage.solve import RUNGS, STEP
 from tonnage.verdict import placement_is_free, slack
 
 QUANTS = ("BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS", "Q3_K_M", "Q2_K", "IQ2_XXS")
 """recipes that are proposed, best first"""
-
-RUNGS = {"tonnage.engines.llamacpp": "tonnage.engines.llamacpp.plan.rungs"}
-"""package of an engine -> module with `rungs`, for the engines that run with a part of a model in host memory"""
 
 LEAST_CONTEXT = 4096
 """tokens below which a smaller context is not proposed"""
@@ -170,24 +166,18 @@ class _Survey:
 
     def rung(self, answer: Estimate) -> str | None:
         """The fewest experts, or layers, in RAM with which the GPU holds the rest, and the RAM that takes."""
-        gpu, host = answer.devices[0], answer.devices[-1]
-        if gpu.kind == "host":
-            return None
-        room = _need(answer) + (gpu.free_bytes or 0) - _high(gpu) - _margin(answer)
-        left = None if host.usable_bytes is None else host.usable_bytes + sum(row.bytes for row in host.deductions if row.what == "held by the GPU")
-        for flag, on_gpu, on_host in self.rungs_of(answer):
-            taken = on_host + (on_gpu if gpu.kind == "unified" else 0)
-            if on_gpu <= room and (left is None or taken <= left):
-                return f"{flag} ({on_host / GIB:.0f} GiB of RAM)"
-        return None
+        package = engine_of(self.question)
+        found = import_module(RUNGS[package]).least(self.rungs_of(answer), answer) if package in RUNGS else None
+        return str(found) if found else None
 
     def rungs_of(self, answer: Estimate) -> list[Any]:
         """What moves to RAM step by step, for the answer's kind; nothing where the question places layers itself."""
-        kind, package = _kind(answer), engine_of(self.question)
+        kind = _kind(answer)
         if kind not in self.rungs:
-            free = package in RUNGS and placement_is_free(self.question)
+            free = answer.devices[0].kind != "host" and placement_is_free(self.question)
             asked = replace(self.question, device=_device(answer))
-            self.rungs[kind] = list(import_module(RUNGS[package]).rungs(asked, self.model, self.attached)) if free else []
+            rungs = import_module(RUNGS[engine_of(self.question)]).rungs
+            self.rungs[kind] = list(rungs(asked, self.model, self.attached)) if free else []
         return self.rungs[kind]
 
     def best_quant(self, answer: Estimate, room: int) -> str:

@@ -4,18 +4,19 @@ The graph takes about the same whichever blocks are in RAM, and never more than 
 than is needed where few are moved, never for less (a test holds it to that).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from tonnage.answer import DeviceAnswer
+from tonnage.answer import DeviceAnswer, Estimate
 from tonnage.engines.llamacpp import answer
-from tonnage.engines.llamacpp.parts import UNPROVEN_BAND
+from tonnage.engines.llamacpp.parts import HELD, UNPROVEN_BAND
 from tonnage.engines.llamacpp.plan.ledger import Ledger, ledger_of
 from tonnage.engines.llamacpp.settings import UNPROVEN_BACKENDS, resolve
 from tonnage.engines.llamacpp.stored import recipe_of, stored_tensors
 from tonnage.frozen import replace
 from tonnage.model.types import Attached, Model
 from tonnage.question import Question
+from tonnage.units import GIB
 
 
 class Rung(NamedTuple):
@@ -26,6 +27,26 @@ class Rung(NamedTuple):
     """bytes on the GPU at the upper end of the band"""
     host: int
     """bytes of host memory at the start"""
+
+    def __str__(self) -> str:
+        return f"{self.flag} ({self.host / GIB:.0f} GiB of RAM)"
+
+
+def least(climbed: Iterable[Rung], found: Estimate) -> Rung | None:
+    """The first rung that the devices of an answer hold with the margin; None where none does, or the answer has no GPU."""
+    gpu, host = found.devices[0], found.devices[-1]
+    if gpu.kind == "host" or gpu.usable_bytes is None:
+        return None
+    room, left = gpu.usable_bytes - int(found.question.get("margin") or 0), host.usable_bytes
+    for rung in climbed:
+        # what the host has of a unified memory is what the GPU leaves of it
+        if rung.gpu <= room and (left is None or rung.host + (rung.gpu if gpu.kind == "unified" else 0) <= left + _taken(host)):
+            return rung
+    return None
+
+
+def _taken(host: DeviceAnswer) -> int:
+    return sum(row.bytes for row in host.deductions if row.what == HELD)
 
 
 def rungs(question: Question, model: Model, attached: Attached) -> Iterator[Rung]:
