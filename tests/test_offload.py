@@ -121,7 +121,7 @@ def test_plan_as_json_is_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_number_of_layers_has_a_row(capsys: pytest.CaptureFixture[str]) -> None:
-    """Experts of more layers in RAM: the GPU holds less, the host more, and a token takes longer; what does not fit has no speed."""
+    """Experts of more layers in RAM: the GPU holds less, the host more, and a token takes longer, whether it fits or not."""
     code, out = run(capsys, "gpt-oss-20b", "-c", "8K", "-d", "12GB", "--every", "--json")
     rows = json.loads(out)["rows"]
 
@@ -129,7 +129,26 @@ def test_every_number_of_layers_has_a_row(capsys: pytest.CaptureFixture[str]) ->
     for key, falls in (("gpu_bytes", True), ("host_bytes", False), ("tokens_per_second", True)):
         told = [row[key] for row in rows if row[key] is not None]
         assert told == sorted(told, reverse=falls)
-    assert [row["fits"] for row in rows] == [row["tokens_per_second"] is not None for row in rows]
+    assert [row["fits"] for row in rows] == [row["spare_bytes"] >= 0 for row in rows]
+    assert None not in [row["tokens_per_second"] for row in rows]
+    first = next(row["layers_in_ram"] for row in rows if row["fits"])
+    assert f"The first that fits: -ncmoe {first}." in json.loads(out)["notes"][-1]
+
+
+def test_rows_of_no_device_tell_no_speed(capsys: pytest.CaptureFixture[str]) -> None:
+    """What stays on a GPU and what RAM that takes are the same everywhere, the speed is not."""
+    code, out = run(capsys, "gpt-oss-20b", "-c", "8K", "--every", "--json")
+    rows = json.loads(out)["rows"]
+
+    assert (0, {(None, None)}) == (code, {(row["tokens_per_second"], row["fits"]) for row in rows})
+
+
+def test_where_no_row_fits_the_table_ends_with_1(capsys: pytest.CaptureFixture[str]) -> None:
+    """And with a word on where to look."""
+    code, out = run(capsys, "gpt-oss-120b", "-c", "8K", "-d", "3GB", "--every")
+
+    assert 1 == code
+    assert "None fits by this alone." in out
 
 
 def test_as_llama_fit_shows_its_context(capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,6 +157,7 @@ def test_as_llama_fit_shows_its_context(capsys: pytest.CaptureFixture[str]) -> N
 
     assert 0 == code
     assert "it takes -c 4096" in " ".join(out.split())
+    assert "4,096 tokens a request" in out
 
 
 def test_past_one_host_there_are_several(capsys: pytest.CaptureFixture[str]) -> None:

@@ -85,6 +85,13 @@ def placement_of(question: Question, model: Model) -> tuple[Settings, Placement]
     return settings, place(question, model, [gpu.free_bytes or 1 for gpu in gpus_of(question, settings)])
 
 
+def _context(question: Question, model: Model, settings: Settings) -> int:
+    """Tokens that one request may hold: where -c itself is given, what a slot gets of it."""
+    if question.n_ctx is None:
+        return context_of(question, model)
+    return settings.cells if question.context is None else min(context_of(question, model), settings.cells)
+
+
 def _resolved(question: Question, model: Model, settings: Settings, recipe: str) -> tuple[dict[str, object], tuple[str, ...]]:
     """The question with its defaults filled in, and which of its keys were defaults."""
     from tonnage.question import to_dict
@@ -96,7 +103,7 @@ def _resolved(question: Question, model: Model, settings: Settings, recipe: str)
         "engine": "llama.cpp",
         "engine_version": settings.build.name,
         "backend": settings.backend,
-        "context": min(context_of(question, model), settings.cells) if question.n_ctx is not None else context_of(question, model),
+        "context": _context(question, model, settings),
         "users": question.users or 1,
         "profile": settings.profile,
         "n_ctx": settings.n_ctx,
@@ -117,4 +124,5 @@ def _resolved(question: Question, model: Model, settings: Settings, recipe: str)
 
         filled |= {"os": os_of(question), "display": bool(question.display)}
     resolved = {**given, **filled}
-    return resolved, tuple(key for key in filled if key not in given)
+    assumed = tuple(key for key in filled if key not in given and not (key == "context" and question.n_ctx is not None))
+    return resolved, assumed
