@@ -7,6 +7,8 @@ import pytest
 
 from tonnage.answer import Estimate
 from tonnage.cli import main
+from tonnage.engines.llamacpp.placement import as_backend_names
+from tonnage.engines.llamacpp.plan import plan
 from tonnage.estimation import estimate, judged
 from tonnage.model import catalogue
 from tonnage.question import from_argv, from_dict
@@ -167,6 +169,49 @@ def test_past_one_host_there_are_several(capsys: pytest.CaptureFixture[str]) -> 
     assert 1 == code
     assert "rpc-server -H 0.0.0.0 -p 50052" in out
     assert "--rpc node1:50052" in out
+    told = " ".join(out.split())
+    assert "one would do with 32 GB of RAM, or 3x 24GB." in told
+    assert "the network's time is not counted" in told
+
+
+@pytest.mark.parametrize(("device", "ram", "more"), [("24GB", "32GB", ("64 GB of RAM", "4x 24GB")), ("m4 max 36", None, ("a larger machine",))])
+def test_what_no_setting_makes_fit_needs_a_larger_machine(device: str, ram: str | None, more: tuple[str, ...]) -> None:
+    """The least RAM that is sold and has a plan, the fewest GPUs of the kind; of a Mac that there are larger ones."""
+    found = answered("qwen3.5-122b-a10b", context="256K", device=device, ram=ram)
+    assert found.verdict
+
+    assert len(more) == len(found.verdict.would_fit_with)
+    assert all(told.startswith(wanted) for told, wanted in zip(found.verdict.would_fit_with, more, strict=True))
+
+
+def test_gpus_and_ram_that_are_named_hold_it() -> None:
+    """Asked for, they do."""
+    given = {"context": "256K", "device": "24GB", "ram": "64GB"}
+    words = [answered("qwen3.5-122b-a10b", **asked).verdict for asked in (given, {**given, "ram": "32GB", "device": "4x 24GB"})]
+
+    assert ["offload", "fits"] == [verdict.word for verdict in words if verdict]
+
+
+def test_two_macs_are_two_machines() -> None:
+    """The host's memory is that of one of them, and the answer says how they are joined."""
+    found = answered("qwen3.5-122b-a10b", context="32K", device="2x m4 max 64")
+    assert found.verdict
+
+    assert "tight" == found.verdict.word
+    assert any("rpc-server" in note for note in found.notes)
+    assert not any("rpc-server" in note for note in answered("qwen3-8b", device="m4 max 64").notes)
+
+
+@pytest.mark.parametrize(("devices", "name"), [(["RTX 3060 12GB", "RX 7900 GRE"], "Vulkan0"), (["RTX 3060 12GB", "RTX 4080"], "CUDA0")], ids=str)
+def test_overrides_name_devices_as_their_backend_does(devices: list[str], name: str) -> None:
+    """A Vulkan build of llama.cpp knows no CUDA0."""
+    planned = plan(from_dict({"model": "qwen3-30b-a3b", "quant": "Q4_K_M", "context": "32K", "device": devices}), catalogue.model("qwen3-30b-a3b"))
+    assert planned
+
+    flags = planned.plan.flags["override_tensor"]
+    assert all(flag.endswith(f"={name}") for flag in flags)
+    assert f"={name}" in planned.checked.estimate.command["llama.cpp"]
+    assert "a=ROCm1,b=CPU" == as_backend_names("a=CUDA1,b=CPU", "rocm")
 
 
 def test_a_plan_needs_devices(capsys: pytest.CaptureFixture[str]) -> None:

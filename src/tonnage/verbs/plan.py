@@ -92,18 +92,23 @@ def _as_llama_fit(call: Call, opened: Opened) -> int:
 
 def _without(call: Call, opened: Opened) -> int:
     """No placement fits on this machine: settings that would, or how many machines of its kind."""
+    from tonnage.engines.llamacpp.plan.more import more
     from tonnage.engines.llamacpp.plan.nodes import cluster
     from tonnage.engines.llamacpp.plan.remedies import remedies
 
+    others = (*remedies(*opened), *more(*opened))
     nodes = cluster(*opened)
     if nodes is None:
         found = judged(*opened)
-        verdict = found.verdict and replace(found.verdict, word="too big", would_fit_with=tuple(remedies(*opened)))
+        ways = others or ("a larger machine: `tonnage fit` lists those that hold it",)
+        verdict = found.verdict and replace(found.verdict, word="too big", would_fit_with=ways)
         call.print(render(call.format, opened.question, replace(found, verdict=verdict), style_of(call)))
         return 1
     task, checked = nodes.planned.task, nodes.planned.checked
     commands = {"llama.cpp on the other hosts": nodes.servers, "llama.cpp": nodes.command}
-    words = f"No plan fits on one host. This one is for {nodes.nodes} alike, over RPC; the GPUs of the other hosts come first."
+    would_do = f"; one would do with {', or '.join(others)}" if others else ""
+    words = f"No plan fits on one host{would_do}."
+    words += f" This one is for {nodes.nodes} alike, over RPC; the GPUs of the other hosts come first, and the network's time is not counted."
     told = replace(nodes.planned.plan, against_fit=words)
     _print(call, task, checked, replace(checked.estimate, command=commands, plan=told))
     return 1
@@ -139,6 +144,10 @@ def _lines(call: Call, task: Task, checked: Checked, found: Estimate) -> Iterato
         yield from text.wrapped(f"{found.verdict.word}: {found.verdict.text}", style)
     for name, command in found.command.items():
         yield from ("", f"{name}:", *text.command_lines(command, style.width))
+    if found.notes:
+        yield ""
+        for note in found.notes:
+            yield from text.wrapped(note, style, first="- ", rest="  ")
 
 
 def _elsewhere(task: Task, checked: Checked) -> Iterator[str]:

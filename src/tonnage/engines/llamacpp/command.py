@@ -2,6 +2,7 @@
 
 import re
 
+from tonnage.engines.llamacpp.placement import as_backend_names
 from tonnage.engines.llamacpp.settings import Settings, wanted_cells
 from tonnage.frozen import replace
 from tonnage.model.types import NOTHING, Attached, Model
@@ -75,7 +76,7 @@ def options(question: Question, settings: Settings) -> list[tuple[str, ...]]:
         ("-ctk", settings.type_k if settings.type_k != "f16" else None),
         ("-ctv", settings.type_v if settings.type_v != "f16" else None),
         ("-ncmoe", question.n_cpu_moe or None),
-        ("-ot", question.override_tensor or None),
+        ("-ot", as_backend_names(question.override_tensor, settings.backend) if question.override_tensor else None),
         ("-ts", ",".join(f"{x:g}" for x in question.tensor_split) if question.tensor_split else None),
         ("-mg", question.main_gpu or None),
         ("-sm", question.split_mode if question.split_mode not in (None, "layer") else None),

@@ -31,6 +31,7 @@ def notes(
         *_weights(model, tensors, settings, placement),
         *_caches(model, settings, fitted),
         *_devices(gpus),
+        *_machines(gpus),
         *_margin(settings, gpus),
         *_backend(settings),
         *model.notes,
@@ -101,6 +102,14 @@ def _devices(gpus: Sequence[Budget]) -> Iterator[str]:
     for name, others in {gpu.name: gpu.device.instead_of for gpu in gpus}.items():
         if others:
             yield f"{name} is meant; the same words may mean {' or '.join(others)}."
+
+
+def _machines(gpus: Sequence[Budget]) -> Iterator[str]:
+    if sum(gpu.kind == "unified" for gpu in gpus) > 1:
+        yield (
+            "Each unified memory is a machine of its own: rpc-server runs on the others, and --rpc HOST:50052 names them. "
+            "The host is one of them; the network's time is not counted."
+        )
 
 
 def _margin(settings: Settings, gpus: Sequence[Budget]) -> Iterator[str]:

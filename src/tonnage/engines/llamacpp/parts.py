@@ -90,7 +90,8 @@ def device_answers(lines: Mapping[int, Sequence[Part]], gpus: Sequence[Budget], 
         runtime = runtime_part(gpu, settings.backend)
         parts = [part if proven else _widened(part) for part in lines.get(i, ())]
         answers.append(_answer(gpu, [*parts, *([runtime] if runtime else [])]))
-    shared = sum(answer.total_bytes for answer in answers if answer.kind == "unified")
+    # several unified memories are several machines: the host shares one of them
+    shared = max((answer.total_bytes for answer in answers if answer.kind == "unified"), default=0)
     if shared and host.usable_bytes is not None:
         taken = Deduction(HELD, min(shared, host.usable_bytes), "rule", "unified memory")
         host = replace(host, usable_bytes=host.usable_bytes - taken.bytes, deductions=(*host.deductions, taken))
