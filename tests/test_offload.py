@@ -214,6 +214,16 @@ def test_overrides_name_devices_as_their_backend_does(devices: list[str], name: 
     assert "a=ROCm1,b=CPU" == as_backend_names("a=CUDA1,b=CPU", "rocm")
 
 
+@pytest.mark.parametrize("more", [(), ("--every",), ("--as-llama-fit",)], ids=str)
+def test_without_a_gpu_the_plan_is_the_estimate(capsys: pytest.CaptureFixture[str], more: tuple[str, ...]) -> None:
+    """Everything lies in host memory, and that is said."""
+    code, out = run(capsys, "qwen3-8b", "-q", "Q4_K_M", "--backend", "cpu", "--ram", "64GB", *more)
+
+    assert 0 == code
+    assert "without a GPU everything lies in host memory" in " ".join(out.split())
+    assert "-ngl 0" in out
+
+
 def test_a_plan_needs_devices(capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing is placed on a GPU without a limit."""
     assert 2 == main(["plan", "qwen3-30b-a3b"])

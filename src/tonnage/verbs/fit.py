@@ -37,7 +37,7 @@ def run(call: Call) -> int:
     opened = open_question(asked, call.access)
     rows = sorted(_rows(call, opened, asked.device_file), key=lambda row: (-row.usable_bytes, row.device.name))
     shown = [_shown(row) for row in rows]
-    print_rows(call, COLUMNS, shown, {"question": to_dict(opened.question)})
+    print_rows(call, COLUMNS, shown, {"question": to_dict(opened.question)}, opened.attached.notes)
     return int(not any(row["verdict"] in RUNS for row in shown))
 
 

@@ -23,7 +23,7 @@ def print_found(call: Call, opened: Opened, asked: str, title: str, cases: Seque
     rows = [_row(name, found) for name, found in cases]
     split = [Column("split", "shared out", lambda split: split or "by itself")] if any(row["split"] for row in rows) else []
     columns = (Column("case", asked), Column("found", title, _shown, right=True), *split, *_COLUMNS)
-    return print_rows(call, columns, rows, _head(call, opened, cases[0][1]), [*_by_itself(cases, title), *notes])
+    return print_rows(call, columns, rows, _head(call, opened, cases[0][1]), [*opened.attached.notes, *_by_itself(cases, title), *notes])
 
 
 _COLUMNS = (

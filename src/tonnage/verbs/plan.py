@@ -9,7 +9,7 @@ from tonnage.engines.llamacpp.plan import Planned, plan, task_of
 from tonnage.engines.llamacpp.plan.check import Checked, Task, unit_homes
 from tonnage.engines.llamacpp.plan.words import ranges
 from tonnage.errors import QuestionError, TonnageError, UnsupportedError
-from tonnage.estimation import engine_of, judged
+from tonnage.estimation import engine_of, estimate, judged
 from tonnage.frozen import replace
 from tonnage.pace import with_pace
 from tonnage.question import Question, of_pairs
@@ -51,6 +51,8 @@ def _answer(call: Call, opened: Opened) -> int:
         if opened.question.engine not in serving_plan.ENGINES:
             raise UnsupportedError(f"plans are made for llama.cpp, {' and '.join(serving_plan.ENGINES)}, not for {opened.question.engine}")
         return serving_plan.run(call, opened)
+    if opened.question.backend == "cpu":
+        return _on_the_cpu(call, opened)
     if call.face.get("every"):
         from tonnage.verbs import every_layer
 
@@ -61,6 +63,14 @@ def _answer(call: Call, opened: Opened) -> int:
         return _as_llama_fit(call, opened)
     planned = plan(*opened)
     return _without(call, opened) if planned is None else _planned(call, opened, planned)
+
+
+def _on_the_cpu(call: Call, opened: Opened) -> int:
+    """Without a GPU there is one place: the answer is the estimate."""
+    found = estimate(*opened)
+    found = replace(found, notes=("There is nothing to plan: without a GPU everything lies in host memory.", *found.notes))
+    call.print(render(call.format, opened.question, found, style_of(call)))
+    return exit_code(found.verdict, placement_is_free=True)
 
 
 def _planned(call: Call, opened: Opened, planned: Planned) -> int:
