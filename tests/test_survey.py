@@ -9,6 +9,7 @@ import llama_cases
 from tonnage.engines.llamacpp.plan.rungs import rungs
 from tonnage.errors import NoFitError, QuestionError
 from tonnage.estimation import estimate, judged, planned
+from tonnage.hardware.budget import budget
 from tonnage.hardware.devices import catalogue, describe, find_all
 from tonnage.hardware.types import Device
 from tonnage.model import catalogue as models
@@ -140,3 +141,11 @@ def test_every_device_with_a_memory_has_a_row() -> None:
     expected = [device.name for device in catalogue() if device.kind != "host" and device.memory_bytes]
 
     assert expected == [row.device.name for row in survey(asked("llama3.1-8b"), model, catalogue())]
+
+
+def test_usable_memory_is_that_of_the_catalogue() -> None:
+    """What is known of a very device, CUDA's own total or GTT's default, is not lost on the way."""
+    devices = find_all(["RTX 4090", "RTX 3090", "A10", "Ryzen AI Max+ 395 / Radeon 8060S 128GB", "DGX Spark / GB10"])
+    expected = [budget(device).usable_bytes for device in devices]
+
+    assert expected == [row.usable_bytes for row in survey(asked("llama3.1-8b"), llama_cases.model("llama3.1-8b"), devices)]

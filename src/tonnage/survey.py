@@ -13,7 +13,7 @@ from tonnage.answer import DeviceAnswer, Estimate
 from tonnage.errors import QuestionError, TonnageError, UnsupportedError
 from tonnage.estimation import engine_of, judged
 from tonnage.frozen import dataclass, replace
-from tonnage.hardware.devices import describe
+from tonnage.hardware.devices import describe, is_listed
 from tonnage.hardware.types import Device
 from tonnage.model.types import NOTHING, Attached, Model
 from tonnage.question import Question
@@ -115,7 +115,7 @@ class _Survey:
     def answer(self, device: Device) -> Estimate:
         key = (device.memory_bytes, device.driver_bytes, device.cuda_bytes, device.kind, device.backends[:1], device.ecc, device.arch)
         if key not in self.answers:
-            self.answers[key] = self.ask(device=None if device.kind == "host" else (describe(device),))
+            self.answers[key] = self.ask(device=_words(device))
         return self.answers[key]
 
     def ask(self, **changed: Any) -> Estimate:
@@ -225,6 +225,11 @@ class _Survey:
         except (NotKnownError, QuestionError):
             return None
         return {"decode_tokens_per_second": as_dict(found)["decode_tokens_per_second"]}
+
+
+def _words(device: Device) -> tuple[str, ...] | None:
+    """The device as a question names it; a description holds less than the catalogue knows of it."""
+    return None if device.kind == "host" else (device.name if is_listed(device) else describe(device),)
 
 
 def _device(answer: Estimate) -> tuple[str, ...] | None:
