@@ -7,6 +7,8 @@ import pytest
 
 from tonnage.answer import Estimate
 from tonnage.cli import main
+from tonnage.engines.llamacpp.placement import as_backend_names
+from tonnage.engines.llamacpp.plan import plan
 from tonnage.estimation import estimate, judged
 from tonnage.model import catalogue
 from tonnage.question import from_argv, from_dict
@@ -44,7 +46,7 @@ def test_the_planned_command_fits() -> None:
 REMEDIES = {
     "-c 19K": {"context": "19K"},
     "q8_0 cache (-ctk q8_0 -ctv q8_0)": {"cache_type_k": "q8_0", "cache_type_v": "q8_0"},
-    "Q3_K_M": {"quant": "Q3_K_M"},
+    "-q Q3_K_M": {"quant": "Q3_K_M"},
 }
 
 
@@ -83,11 +85,12 @@ def test_placement_that_was_asked_for_is_not_replaced() -> None:
 
 
 def test_too_little_ram_is_too_big() -> None:
-    """No plan, and no setting that fits."""
+    """No plan, and no setting that fits: what is left is a larger machine, told in memory and in GPUs."""
     found = answered("llama-3.3-70b-instruct", context="32K", device="16GB", ram="8GB")
     assert found.verdict
 
-    assert ("too big", None, ()) == (found.verdict.word, found.plan, found.verdict.would_fit_with)
+    assert ("too big", None) == (found.verdict.word, found.plan)
+    assert ("48 GB of RAM", "4x 16GB") == found.verdict.would_fit_with
 
 
 # --- the command line --------------------------------------------------------------------------------
@@ -120,7 +123,7 @@ def test_plan_as_json_is_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_number_of_layers_has_a_row(capsys: pytest.CaptureFixture[str]) -> None:
-    """Experts of more layers in RAM: the GPU holds less, the host more, and a token takes longer; what does not fit has no speed."""
+    """Experts of more layers in RAM: the GPU holds less, the host more, and a token takes longer, whether it fits or not."""
     code, out = run(capsys, "gpt-oss-20b", "-c", "8K", "-d", "12GB", "--every", "--json")
     rows = json.loads(out)["rows"]
 
@@ -128,7 +131,26 @@ def test_every_number_of_layers_has_a_row(capsys: pytest.CaptureFixture[str]) ->
     for key, falls in (("gpu_bytes", True), ("host_bytes", False), ("tokens_per_second", True)):
         told = [row[key] for row in rows if row[key] is not None]
         assert told == sorted(told, reverse=falls)
-    assert [row["fits"] for row in rows] == [row["tokens_per_second"] is not None for row in rows]
+    assert [row["fits"] for row in rows] == [row["spare_bytes"] >= 0 for row in rows]
+    assert None not in [row["tokens_per_second"] for row in rows]
+    first = next(row["layers_in_ram"] for row in rows if row["fits"])
+    assert f"The first that fits: -ncmoe {first}." in json.loads(out)["notes"][-1]
+
+
+def test_rows_of_no_device_tell_no_speed(capsys: pytest.CaptureFixture[str]) -> None:
+    """What stays on a GPU and what RAM that takes are the same everywhere, the speed is not."""
+    code, out = run(capsys, "gpt-oss-20b", "-c", "8K", "--every", "--json")
+    rows = json.loads(out)["rows"]
+
+    assert (0, {(None, None)}) == (code, {(row["tokens_per_second"], row["fits"]) for row in rows})
+
+
+def test_where_no_row_fits_the_table_ends_with_1(capsys: pytest.CaptureFixture[str]) -> None:
+    """And with a word on where to look."""
+    code, out = run(capsys, "gpt-oss-120b", "-c", "8K", "-d", "3GB", "--every")
+
+    assert 1 == code
+    assert "None fits by this alone." in out
 
 
 def test_as_llama_fit_shows_its_context(capsys: pytest.CaptureFixture[str]) -> None:
@@ -137,6 +159,7 @@ def test_as_llama_fit_shows_its_context(capsys: pytest.CaptureFixture[str]) -> N
 
     assert 0 == code
     assert "it takes -c 4096" in " ".join(out.split())
+    assert "4,096 tokens a request" in out
 
 
 def test_past_one_host_there_are_several(capsys: pytest.CaptureFixture[str]) -> None:
@@ -146,6 +169,59 @@ def test_past_one_host_there_are_several(capsys: pytest.CaptureFixture[str]) -> 
     assert 1 == code
     assert "rpc-server -H 0.0.0.0 -p 50052" in out
     assert "--rpc node1:50052" in out
+    told = " ".join(out.split())
+    assert "one would do with 32 GB of RAM, or 3x 24GB." in told
+    assert "the network's time is not counted" in told
+
+
+@pytest.mark.parametrize(("device", "ram", "more"), [("24GB", "32GB", ("64 GB of RAM", "4x 24GB")), ("m4 max 36", None, ("a larger machine",))])
+def test_what_no_setting_makes_fit_needs_a_larger_machine(device: str, ram: str | None, more: tuple[str, ...]) -> None:
+    """The least RAM that is sold and has a plan, the fewest GPUs of the kind; of a Mac that there are larger ones."""
+    found = answered("qwen3.5-122b-a10b", context="256K", device=device, ram=ram)
+    assert found.verdict
+
+    assert len(more) == len(found.verdict.would_fit_with)
+    assert all(told.startswith(wanted) for told, wanted in zip(found.verdict.would_fit_with, more, strict=True))
+
+
+def test_gpus_and_ram_that_are_named_hold_it() -> None:
+    """Asked for, they do."""
+    given = {"context": "256K", "device": "24GB", "ram": "64GB"}
+    words = [answered("qwen3.5-122b-a10b", **asked).verdict for asked in (given, {**given, "ram": "32GB", "device": "4x 24GB"})]
+
+    assert ["offload", "fits"] == [verdict.word for verdict in words if verdict]
+
+
+def test_two_macs_are_two_machines() -> None:
+    """The host's memory is that of one of them, and the answer says how they are joined."""
+    found = answered("qwen3.5-122b-a10b", context="32K", device="2x m4 max 64")
+    assert found.verdict
+
+    assert "tight" == found.verdict.word
+    assert any("rpc-server" in note for note in found.notes)
+    assert not any("rpc-server" in note for note in answered("qwen3-8b", device="m4 max 64").notes)
+
+
+@pytest.mark.parametrize(("devices", "name"), [(["RTX 3060 12GB", "RX 7900 GRE"], "Vulkan0"), (["RTX 3060 12GB", "RTX 4080"], "CUDA0")], ids=str)
+def test_overrides_name_devices_as_their_backend_does(devices: list[str], name: str) -> None:
+    """A Vulkan build of llama.cpp knows no CUDA0."""
+    planned = plan(from_dict({"model": "qwen3-30b-a3b", "quant": "Q4_K_M", "context": "32K", "device": devices}), catalogue.model("qwen3-30b-a3b"))
+    assert planned
+
+    flags = planned.plan.flags["override_tensor"]
+    assert all(flag.endswith(f"={name}") for flag in flags)
+    assert f"={name}" in planned.checked.estimate.command["llama.cpp"]
+    assert "a=ROCm1,b=CPU" == as_backend_names("a=CUDA1,b=CPU", "rocm")
+
+
+@pytest.mark.parametrize("more", [(), ("--every",), ("--as-llama-fit",)], ids=str)
+def test_without_a_gpu_the_plan_is_the_estimate(capsys: pytest.CaptureFixture[str], more: tuple[str, ...]) -> None:
+    """Everything lies in host memory, and that is said."""
+    code, out = run(capsys, "qwen3-8b", "-q", "Q4_K_M", "--backend", "cpu", "--ram", "64GB", *more)
+
+    assert 0 == code
+    assert "without a GPU everything lies in host memory" in " ".join(out.split())
+    assert "-ngl 0" in out
 
 
 def test_a_plan_needs_devices(capsys: pytest.CaptureFixture[str]) -> None:

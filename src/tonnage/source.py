@@ -95,10 +95,12 @@ def with_named_quant(question: Question) -> Question:
 def _attached(question: Question, access: "Access | None") -> Attached:
     if not (question.mmproj or question.lora or question.draft):
         return NOTHING
+    draft = open_question(Question(model=question.draft), access) if question.draft else None
     return Attached(
         projector=tensors_of(question.mmproj, access) if question.mmproj else (),
         adapters=tuple(tensors_of(path, access) for path in question.lora or ()),
-        draft=open_question(Question(model=question.draft), access).model if question.draft else None,
+        draft=draft.model if draft else None,
+        draft_quant=draft.question.quant if draft else None,
     )
 
 

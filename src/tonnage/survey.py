@@ -1,33 +1,35 @@
-"""One model over many devices: which hold it, with how much to spare, and what would make it fit. Pure.
+"""One model over many devices: which hold it, with how much to spare, what would make it fit, how fast it is. Pure.
 
-Devices of the same memory and backend are estimated once. Contexts and quants that would fit are read off curves of a
-few estimates, which all devices share; `solve` finds the exact value for one device.
+Devices of the same memory and backend are estimated once. Contexts, quants and layers in RAM that would fit are read off curves
+of a few estimates, which all devices share; `solve` and `plan` find the exact value for one device.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
 from typing import Any
 
-from tonnage.answer import Estimate
+from tonnage.answer import DeviceAnswer, Estimate
 from tonnage.errors import QuestionError, TonnageError, UnsupportedError
-from tonnage.estimation import judged
+from tonnage.estimation import engine_of, judged
 from tonnage.frozen import dataclass, replace
-from tonnage.hardware.devices import describe
+from tonnage.hardware.devices import describe, is_listed
 from tonnage.hardware.types import Device
-from tonnage.model.types import NOTHING, Attached, Experts, Model
+from tonnage.model.types import NOTHING, Attached, Model
 from tonnage.question import Question
-from tonnage.solve import STEP
-from tonnage.verdict import slack
+from tonnage.solve import RUNGS, STEP
+from tonnage.verdict import placement_is_free, slack
 
-QUANTS = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS", "Q3_K_M", "Q2_K", "IQ2_XXS")
+QUANTS = ("BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS", "Q3_K_M", "Q2_K", "IQ2_XXS")
 """recipes that are proposed, best first"""
 
 LEAST_CONTEXT = 4096
 """tokens below which a smaller context is not proposed"""
-NEVER = 2**63
-"""bytes: more than any memory"""
 KNOTS = 9
 """contexts at which the curve is estimated; it is straight between them but for rounding (a test holds it to that)"""
+
+Kind = tuple[str, bool]
+"""what curves are shared by: the backend, and whether the engine's own memory (`runtime`) is known and counted"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,10 @@ class Row:
     needed_bytes: int
     max_context: int
     """tokens, a multiple of 1,024 read off the curve; 0 where not even the least fits"""
+    best_quant: str
+    """of the recipes that are proposed the one with the most bits that fits with this context; empty where none does"""
+    speed: Mapping[str, Any] | None
+    """tokens per second at the least depth, with their band; None where it does not fit as asked, or no rule knows the device"""
     remedy: str
     """what would make it fit; empty where it does"""
 
@@ -51,15 +57,23 @@ def survey(question: Question, model: Model, devices: Iterable[Device], attached
     return tuple(_Survey(question, model, attached).rows(devices))
 
 
+def survey_host(question: Question, model: Model, attached: Attached = NOTHING) -> Row:
+    """The row of the host's memory, for a question about the CPU; QuestionError where its size is not known."""
+    if not question.ram:
+        raise QuestionError("backend=cpu: say the host's memory, as in --ram '64GB DDR5-6000 x2'")
+    return _Survey(replace(question, device=None), model, attached).row(Device(name="host memory", kind="host"))
+
+
 class _Survey:
-    """Estimates that devices share: one per memory and backend, and the curves of need per backend."""
+    """Estimates that devices share: one per memory and backend, and the curves of need per kind."""
 
     def __init__(self, question: Question, model: Model, attached: Attached) -> None:
         self.question, self.model, self.attached = question, model, attached
         self.answers: dict[tuple[Any, ...], Estimate] = {}
-        self.curves: dict[str, list[tuple[int, int]]] = {}
-        self.quants: dict[str, list[tuple[str, int]]] = {}
-        self.bare: dict[str, int] = {}
+        self.curves: dict[Kind, list[tuple[int, int]]] = {}
+        self.rungs: dict[Kind, list[Any]] = {}
+        self.quants: list[tuple[str, int]] | None = None
+        self.work: dict[str, Any] = {}
 
     def rows(self, devices: Iterable[Device]) -> Iterator[Row]:
         """Rows of the devices that the engine runs on; where it runs on none, the reason is raised."""
@@ -78,20 +92,30 @@ class _Survey:
 
     def row(self, device: Device) -> Row:
         answer = self.answer(device)
-        gpu = answer.devices[0]
-        margin = int(answer.question.get("margin") or 0)
-        spare = slack(answer.devices, margin) or 0
-        needed, usable = gpu.total_bytes + (gpu.error.high if gpu.error else 0), gpu.usable_bytes or 0
+        first = answer.devices[0]
+        spare = slack(answer.devices, _margin(answer)) or 0
         # what else stands against it, a unified machine's host among it, moves with the need
-        room = needed + spare
+        room = _need(answer) + spare
         most = self.max_context(answer, room)
         word = answer.verdict.word if answer.verdict else ""
-        return Row(device, word, spare, usable, gpu.total_bytes, most, self.remedy(answer, most, room) if spare < 0 else "")
+        rung = self.rung(answer) if spare < 0 else None
+        best = self.best_quant(answer, room)
+        return Row(
+            device,
+            "offload" if rung and (first.free_bytes or 0) < 0 else word,
+            spare,
+            first.usable_bytes or 0,
+            first.total_bytes,
+            most,
+            best,
+            self.speed(device, answer) if word in ("fits", "tight") else None,
+            self.remedy(answer, most, room, best, rung) if spare < 0 else "",
+        )
 
     def answer(self, device: Device) -> Estimate:
         key = (device.memory_bytes, device.driver_bytes, device.cuda_bytes, device.kind, device.backends[:1], device.ecc, device.arch)
         if key not in self.answers:
-            self.answers[key] = self.ask(device=(describe(device),))
+            self.answers[key] = self.ask(device=_words(device))
         return self.answers[key]
 
     def ask(self, **changed: Any) -> Estimate:
@@ -100,7 +124,7 @@ class _Survey:
     # --- what would fit -------------------------------------------------------------------------
 
     def max_context(self, answer: Estimate, room: int) -> int:
-        """Tokens at which the need reaches `room`, on the curve of the answer's backend."""
+        """Tokens at which the need reaches `room`, on the curve of the answer's kind."""
         curve = self.curve(answer)
         if curve[0][1] > room:
             return 0
@@ -113,36 +137,12 @@ class _Survey:
 
     def curve(self, answer: Estimate) -> list[tuple[int, int]]:
         """(context, need) from little to the model's own limit."""
-        backend = str(answer.question["backend"])
-        if backend not in self.curves:
+        kind = _kind(answer)
+        if kind not in self.curves:
             most = max(self.model.context, STEP)
             knots = sorted({max(most >> k, STEP) for k in range(KNOTS)})
-            device = tuple(answer.question["device"])
-            self.curves[backend] = [(n, _need(self.ask(device=device, context=n, n_ctx=None))) for n in knots]
-        return self.curves[backend]
-
-    def remedy(self, answer: Estimate, most: int, room: int) -> str:
-        """Options that make it fit, the least loss first: a smaller context, a smaller quant or experts in RAM, or both of the first."""
-        if LEAST_CONTEXT <= most < int(answer.question["context"]):
-            return f"-c {most // 1024}K"
-        best = next((name for name, need in self.smaller(answer) if need <= room), None)
-        found = [f"-q {best}"] if best else []
-        if self.need_without_experts(answer) <= room:
-            found.append("-cmoe")
-        saved = self.curve_at(answer, int(answer.question["context"])) - self.curve_at(answer, LEAST_CONTEXT)
-        if not found and saved > 0:
-            best = next((name for name, need in self.smaller(answer) if need - saved <= room), None)
-            found = [f"-q {best} -c {LEAST_CONTEXT // 1024}K"] if best else []
-        return " or ".join(found)
-
-    def need_without_experts(self, answer: Estimate) -> int:
-        """Need with all experts in RAM; without end where there are none."""
-        if not any(isinstance(layer.ffn, Experts) for layer in self.model.layers):
-            return NEVER
-        backend = str(answer.question["backend"])
-        if backend not in self.bare:
-            self.bare[backend] = _need(self.ask(device=tuple(answer.question["device"]), cpu_moe=True))
-        return self.bare[backend]
+            self.curves[kind] = [(n, _need(self.ask(device=_device(answer), context=n, n_ctx=None))) for n in knots]
+        return self.curves[kind]
 
     def curve_at(self, answer: Estimate, tokens: int) -> int:
         """The need at a context, on the curve."""
@@ -151,26 +151,103 @@ class _Survey:
         (low, at_low), (high, at_high) = curve[i - 1], curve[i]
         return at_low + (at_high - at_low) * (tokens - low) // max(high - low, 1)
 
-    def smaller(self, answer: Estimate) -> list[tuple[str, int]]:
-        """(recipe, need) of the recipes below the answer's, best first."""
-        backend = str(answer.question["backend"])
-        if backend not in self.quants:
-            self.quants[backend] = list(self._smaller(answer)) if self.model.basis != "file" else []
-        return self.quants[backend]
+    def remedy(self, answer: Estimate, most: int, room: int, best: str, rung: str | None) -> str:
+        """Options that make it fit, the least loss first: less context or a smaller quant, or parts in RAM; less of both where none of these does."""
+        if LEAST_CONTEXT <= most < int(answer.question["context"]):
+            found = [f"-c {most // 1024}K"]
+        else:
+            found = [f"-q {best}"] if best else []
+        found += [rung] if rung else []
+        saved = self.curve_at(answer, int(answer.question["context"])) - self.curve_at(answer, LEAST_CONTEXT)
+        if not found and saved > 0:
+            best = self.best_quant(answer, room + saved)
+            found = [f"-q {best} -c {LEAST_CONTEXT // 1024}K"] if best else []
+        return " or ".join(found)
 
-    def _smaller(self, answer: Estimate) -> Iterator[tuple[str, int]]:
+    def rung(self, answer: Estimate) -> str | None:
+        """The fewest experts, or layers, in RAM with which the GPU holds the rest, and the RAM that takes."""
+        package = engine_of(self.question)
+        found = import_module(RUNGS[package]).least(self.rungs_of(answer), answer) if package in RUNGS else None
+        return str(found) if found else None
+
+    def rungs_of(self, answer: Estimate) -> list[Any]:
+        """What moves to RAM step by step, for the answer's kind; nothing where the question places layers itself."""
+        kind = _kind(answer)
+        if kind not in self.rungs:
+            free = answer.devices[0].kind != "host" and placement_is_free(self.question)
+            asked = replace(self.question, device=_device(answer))
+            rungs = import_module(RUNGS[engine_of(self.question)]).rungs
+            self.rungs[kind] = list(rungs(asked, self.model, self.attached)) if free else []
+        return self.rungs[kind]
+
+    def best_quant(self, answer: Estimate, room: int) -> str:
+        """The best recipe with which the need is no more than `room`; empty where there is none."""
+        need = _need(answer)
+        return next((name for name, more in self.recipes(answer) if need + more <= room), "")
+
+    def recipes(self, answer: Estimate) -> list[tuple[str, int]]:
+        """(recipe, bytes that it needs more than the question's), best first; none for a file, which is in one quant alone."""
+        if self.quants is None:
+            self.quants = list(self._recipes(answer)) if self.model.basis != "file" else []
+        return self.quants
+
+    def _recipes(self, answer: Estimate) -> Iterator[tuple[str, int]]:
+        weights = getattr(import_module(engine_of(self.question)), "weights_on_gpus", None)
+        on_gpu = answer.devices[0].kind != "host"
+        asked = replace(self.question, device=_device(answer))
+        own = weights(asked, self.model)[1] if weights and on_gpu else 0
         for name in QUANTS:
             try:
-                found = self.ask(device=tuple(answer.question["device"]), quant=name)
+                if weights and on_gpu:
+                    yield name, weights(replace(asked, quant=name), self.model)[1] - own
+                else:
+                    yield name, _need(self.ask(device=_device(answer), quant=name)) - _need(answer)
             except UnsupportedError:
                 continue
-            if found.weights.tensor_bytes < answer.weights.tensor_bytes:
-                yield name, _need(found)
+
+    # --- how fast -------------------------------------------------------------------------------
+
+    def speed(self, device: Device, answer: Estimate) -> Mapping[str, Any] | None:
+        """The rate with everything on this device; what a token reads is the same on all."""
+        from tonnage.hardware.ram import parse_ram
+        from tonnage.pace import ENGINES
+        from tonnage.speed.answer import NotKnownError, as_dict, speed_of
+
+        package, backend = engine_of(self.question), str(answer.question["backend"])
+        if package not in ENGINES:
+            return None
+        asked = replace(self.question, device=_device(answer))
+        if backend not in self.work:
+            self.work[backend] = import_module(ENGINES[package]).work(asked, self.model)
+        ram = parse_ram(self.question.ram) if self.question.ram else None
+        try:
+            found = speed_of(asked, self.work[backend], [] if device.kind == "host" else [device], ram, backend, 0.0)
+        except (NotKnownError, QuestionError):
+            return None
+        return {"decode_tokens_per_second": as_dict(found)["decode_tokens_per_second"]}
+
+
+def _words(device: Device) -> tuple[str, ...] | None:
+    """The device as a question names it; a description holds less than the catalogue knows of it."""
+    return None if device.kind == "host" else (device.name if is_listed(device) else describe(device),)
+
+
+def _device(answer: Estimate) -> tuple[str, ...] | None:
+    return tuple(answer.question.get("device") or ()) or None
+
+
+def _kind(answer: Estimate) -> Kind:
+    return str(answer.question["backend"]), any(part.part == "runtime" for part in answer.devices[0].parts)
+
+
+def _margin(answer: Estimate) -> int:
+    return int(answer.question.get("margin") or 0)
+
+
+def _high(device: DeviceAnswer) -> int:
+    return device.error.high if device.error else 0
 
 
 def _need(answer: Estimate) -> int:
-    """Bytes on the first GPU, at the upper end of its band."""
-    gpu = answer.devices[0]
-    return gpu.total_bytes + (gpu.error.high if gpu.error else 0)
-
-
+    """Bytes on the first device, at the upper end of its band."""
+    return answer.devices[0].total_bytes + _high(answer.devices[0])

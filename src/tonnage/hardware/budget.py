@@ -92,7 +92,7 @@ def backend_of(question: Question) -> str:
     if question.backend in common or not any(device.is_known for device in known):
         return question.backend or "cuda"
     told = "; ".join(f"{device.name} computes with {' or '.join(device.backends)}" for device in {device.name: device for device in known}.values())
-    raise QuestionError(f"backend={question.backend or 'one for all'}: {told}", common)
+    raise QuestionError(f"{f'backend={question.backend}' if question.backend else 'device: no backend runs on all of them'}: {told}", common)
 
 
 def _taken(in_use: Sequence[int], count: int) -> list[int]:

@@ -99,20 +99,39 @@ def _one(body: str, text: str) -> Device:
 
 
 def _named(body: str, text: str) -> Device:
-    from tonnage.hardware.lookup import choose
-
     if not any(character.isalnum() for character in body) or re.search(r"(?i)-free$", body) or re.fullmatch(r"(?i)[0-9.]+\s*[kmgt]?i?b", body):
         raise QuestionError(f"device={text!r}: must be a name such as RTX 4090, a size such as 24GB, or free memory such as cuda:23990MiB-free")
-    near = _near(body)
-    try:
-        found = choose(body, near)
-    except QuestionError:
-        found = choose(body, catalogue())  # for the nearest names of all
+    found = _by_full_name(body) or _choice(body)
     if found.kind == "host":
         raise QuestionError(f"device={text!r} is host memory: say it with --ram, as in 64GB DDR5-6000 x2")
     if found.memory_bytes is None:
         raise QuestionError(f"device={text!r}: {found.name} has the host's memory: say how much, as in {body},memory=32GB")
     return found
+
+
+def _by_full_name(name: str) -> Device | None:
+    """The device that bears exactly this name, where the catalogue is read already: lists of devices ask for every one."""
+    return _names().get(name) if catalogue.cache_info().currsize else None
+
+
+@cache
+def _names() -> dict[str, Device]:
+    return {device.name: device for device in catalogue()}
+
+
+def is_listed(device: Device) -> bool:
+    """Whether it is a row of the catalogue, which its name alone tells in full."""
+    return _names().get(device.name) == device
+
+
+def _choice(body: str) -> Device:
+    from tonnage.hardware.lookup import choose
+
+    near = _near(body)
+    try:
+        return choose(body, near)
+    except QuestionError:
+        return choose(body, catalogue())  # for the nearest names of all
 
 
 def _told(body: str, text: str) -> Device:

@@ -248,6 +248,8 @@ class Attached:
     projector: tuple[Tensor, ...] = ()
     adapters: tuple[tuple[Tensor, ...], ...] = ()
     draft: Model | None = None
+    draft_quant: str | None = None
+    """the recipe that the draft is named in; None for its file's own, or the engine's usual one"""
     notes: tuple[str, ...] = ()
     """what was found out on the way to the question, one sentence each"""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
-from tonnage.answer import DeviceAnswer, Estimate
+from tonnage.answer import DeviceAnswer, Estimate, Verdict
 from tonnage.render import numbers
 
 
@@ -38,6 +38,11 @@ def totals(estimate: Estimate) -> str:
     if estimate.gpu_bytes and estimate.host_bytes:
         text += f": GPU {numbers.gib(estimate.gpu_bytes)} GiB, host {numbers.gib(estimate.host_bytes - later)} GiB"
     return f"{text}; up to {numbers.gib(later)} GiB more of host memory as it serves" if later else text
+
+
+def also(verdict: Verdict) -> tuple[str, ...]:
+    """What would make it fit besides what the verdict's sentence says already."""
+    return tuple(way for way in verdict.would_fit_with if way not in verdict.text)
 
 
 def pace(estimate: Estimate) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import Any
 from tonnage.answer import DeviceAnswer, Estimate
 from tonnage.question import Question
 from tonnage.render import Style, numbers
-from tonnage.render.headline import against, capacity, deductions, headline, pace, settings, totals
+from tonnage.render.headline import against, also, capacity, deductions, headline, pace, settings, totals
 
 
 def render(question: Question, estimate: Estimate, style: Style) -> str:
@@ -15,8 +15,9 @@ def render(question: Question, estimate: Estimate, style: Style) -> str:
     blocks += [capacity(estimate)] if estimate.capacity else []
     if estimate.verdict:
         blocks.append(f"**{estimate.verdict.word}**: {estimate.verdict.text}")
-        if estimate.verdict.would_fit_with:
-            blocks.append(f"Would fit with {_escaped(', or '.join(estimate.verdict.would_fit_with))}")
+        more = also(estimate.verdict)
+        if more:
+            blocks.append(f"Would fit with {_escaped(', or '.join(more))}")
     blocks += pace(estimate)
     blocks += [f"```sh\n{command}\n```" for command in estimate.command.values()]
     if estimate.notes:

@@ -51,7 +51,7 @@ def parameters(count: int) -> str:
 
 def part_name(part: str) -> str:
     """A part as people write it."""
-    return {"kv": "KV cache"}.get(part, part.replace("_", " "))
+    return {"kv": "KV cache", "draft_kv": "draft KV cache"}.get(part, part.replace("_", " "))
 
 
 def significant(x: float, digits: int = 3) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from tonnage.answer import DeviceAnswer, Estimate, Explanation, Part, Verdict
 from tonnage.question import Question
 from tonnage.render import Style, numbers
-from tonnage.render.headline import against, capacity, deductions, headline, pace, reserved_bytes, settings, totals
+from tonnage.render.headline import against, also, capacity, deductions, headline, pace, reserved_bytes, settings, totals
 from tonnage.units import GIB
 
 _COLOURS = {"fits": "32", "tight": "33", "offload": "33", "spills": "31", "pages": "31", "too big": "31"}
@@ -35,8 +35,9 @@ def _lines(estimate: Estimate, style: Style) -> Iterator[str]:
         yield from (f"  {line}" for line in estimate.capacity.get("log", ()))
     if estimate.verdict:
         yield from wrapped(f"{estimate.verdict.word}: {estimate.verdict.text}", style, paint=_colour(estimate.verdict))
-        if estimate.verdict.would_fit_with:
-            yield from wrapped(f"would fit with {', or '.join(estimate.verdict.would_fit_with)}", style)
+        more = also(estimate.verdict)
+        if more:
+            yield from wrapped(f"would fit with {', or '.join(more)}", style)
     for line in pace(estimate):
         yield from wrapped(line, style, rest="  ")
     yield from _closing(estimate, style)
@@ -109,7 +110,7 @@ def _device(title: str, device: DeviceAnswer, style: Style) -> Iterator[str]:
 
 
 def _row(part: Part, held: bool) -> str:
-    name = numbers.part_name(part.part)
+    name = numbers.part_name(part.why if part.part == "draft" else part.part)
     sizes = f"{numbers.gib(part.bytes):>9} {numbers.gb(part.bytes):>9}"
     return f"{name:<{_NAME}} {sizes}  {part.basis:<{_BASIS}} {numbers.error(part):<{_ERROR}} {part.held if held else ''}"
 

@@ -9,10 +9,10 @@ from tonnage.engines.llamacpp.plan import Planned, plan, task_of
 from tonnage.engines.llamacpp.plan.check import Checked, Task, unit_homes
 from tonnage.engines.llamacpp.plan.words import ranges
 from tonnage.errors import QuestionError, TonnageError, UnsupportedError
-from tonnage.estimation import engine_of, judged
+from tonnage.estimation import engine_of, estimate, judged
 from tonnage.frozen import replace
 from tonnage.pace import with_pace
-from tonnage.question import Question, of_pairs, to_dict
+from tonnage.question import Question, of_pairs
 from tonnage.render import numbers, render, text
 from tonnage.render.headline import headline, reserved_bytes, settings
 from tonnage.source import Opened, open_question
@@ -30,17 +30,6 @@ DEVICES = (
     Column("read_bytes", "read/token", numbers.gib, right=True),
     Column("share", "of time", lambda share: f"{100 * share:.0f} %", right=True),
 )
-
-EVERY = (
-    Column("layers_in_ram", "in RAM", right=True),
-    Column("gpu_bytes", "GPU GiB", numbers.gib, right=True),
-    Column("host_bytes", "RAM GiB", numbers.gib, right=True),
-    Column("gpu_read_bytes", "GPU reads", numbers.gib, right=True),
-    Column("host_read_bytes", "RAM reads", numbers.gib, right=True),
-    Column("tokens_per_second", "tokens/s", lambda rate: "" if rate is None else f"{rate:.1f}", right=True),
-    Column("fits", "fits", lambda fits: {True: "yes", False: "no", None: ""}[fits]),
-)
-
 
 def run(call: Call) -> int:
     """Print a plan, what --fit decides, or the table of every number of layers in RAM."""
@@ -62,8 +51,12 @@ def _answer(call: Call, opened: Opened) -> int:
         if opened.question.engine not in serving_plan.ENGINES:
             raise UnsupportedError(f"plans are made for llama.cpp, {' and '.join(serving_plan.ENGINES)}, not for {opened.question.engine}")
         return serving_plan.run(call, opened)
+    if opened.question.backend == "cpu":
+        return _on_the_cpu(call, opened)
     if call.face.get("every"):
-        return print_rows(call, EVERY, list(_every(task_of(*opened))), {"question": to_dict(opened.question)})
+        from tonnage.verbs import every_layer
+
+        return every_layer.run(call, opened)
     if not opened.question.device:
         raise QuestionError("a plan needs devices: --device 24GB, once for each, and --ram for the host's memory")
     if call.face.get("as_llama_fit"):
@@ -72,14 +65,12 @@ def _answer(call: Call, opened: Opened) -> int:
     return _without(call, opened) if planned is None else _planned(call, opened, planned)
 
 
-def _every(task: Task) -> Iterator[dict[str, Any]]:
-    """Rows with the likely speed where the devices' rates are known, else by bytes read alone; none for what does not fit."""
-    from tonnage.engines.llamacpp.plan.every import every
-
-    for row, checked in every(task):
-        speed = _paced(task, checked.question, checked.estimate).speed if row["fits"] else None
-        rate = speed["decode_tokens_per_second"]["likely"] if speed else row["tokens_per_second"]
-        yield {**row, "tokens_per_second": None if row["fits"] is False else rate}
+def _on_the_cpu(call: Call, opened: Opened) -> int:
+    """Without a GPU there is one place: the answer is the estimate."""
+    found = estimate(*opened)
+    found = replace(found, notes=("There is nothing to plan: without a GPU everything lies in host memory.", *found.notes))
+    call.print(render(call.format, opened.question, found, style_of(call)))
+    return exit_code(found.verdict, placement_is_free=True)
 
 
 def _planned(call: Call, opened: Opened, planned: Planned) -> int:
@@ -89,10 +80,10 @@ def _planned(call: Call, opened: Opened, planned: Planned) -> int:
     found = planned.checked.estimate
     told = replace(planned.plan, against_fit=against_fit(planned.task, planned.checked))
     found = replace(found, plan=told, command={**found.command, **dict(targets(planned.task))})
-    return _print(call, planned.task, planned.checked, _paced(planned.task, opened.question, found))
+    return _print(call, planned.task, planned.checked, paced(planned.task, opened.question, found))
 
 
-def _paced(task: Task, question: Question, found: Estimate) -> Estimate:
+def paced(task: Task, question: Question, found: Estimate) -> Estimate:
     """With speed and cost at the depth that the plan was made for."""
     question = replace(question, depth=task.depth)
     return with_pace(question, task.model, replace(found, verdict=judge(found.devices, int(found.question["margin"]))), engine_of(question))
@@ -111,18 +102,23 @@ def _as_llama_fit(call: Call, opened: Opened) -> int:
 
 def _without(call: Call, opened: Opened) -> int:
     """No placement fits on this machine: settings that would, or how many machines of its kind."""
+    from tonnage.engines.llamacpp.plan.more import more
     from tonnage.engines.llamacpp.plan.nodes import cluster
     from tonnage.engines.llamacpp.plan.remedies import remedies
 
+    others = (*remedies(*opened), *more(*opened))
     nodes = cluster(*opened)
     if nodes is None:
         found = judged(*opened)
-        verdict = found.verdict and replace(found.verdict, word="too big", would_fit_with=tuple(remedies(*opened)))
+        ways = others or ("a larger machine: `tonnage fit` lists those that hold it",)
+        verdict = found.verdict and replace(found.verdict, word="too big", would_fit_with=ways)
         call.print(render(call.format, opened.question, replace(found, verdict=verdict), style_of(call)))
         return 1
     task, checked = nodes.planned.task, nodes.planned.checked
     commands = {"llama.cpp on the other hosts": nodes.servers, "llama.cpp": nodes.command}
-    words = f"No plan fits on one host. This one is for {nodes.nodes} alike, over RPC; the GPUs of the other hosts come first."
+    would_do = f"; one would do with {', or '.join(others)}" if others else ""
+    words = f"No plan fits on one host{would_do}."
+    words += f" This one is for {nodes.nodes} alike, over RPC; the GPUs of the other hosts come first, and the network's time is not counted."
     told = replace(nodes.planned.plan, against_fit=words)
     _print(call, task, checked, replace(checked.estimate, command=commands, plan=told))
     return 1
@@ -158,6 +154,10 @@ def _lines(call: Call, task: Task, checked: Checked, found: Estimate) -> Iterato
         yield from text.wrapped(f"{found.verdict.word}: {found.verdict.text}", style)
     for name, command in found.command.items():
         yield from ("", f"{name}:", *text.command_lines(command, style.width))
+    if found.notes:
+        yield ""
+        for note in found.notes:
+            yield from text.wrapped(note, style, first="- ", rest="  ")
 
 
 def _elsewhere(task: Task, checked: Checked) -> Iterator[str]:

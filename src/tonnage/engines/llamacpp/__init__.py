@@ -1,10 +1,10 @@
 """llama.cpp: what it allocates for a question, by its own arithmetic."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from tonnage.answer import Estimate, WeightsAnswer
+from tonnage.answer import Estimate, Part, WeightsAnswer
 from tonnage.engines.llamacpp.command import launch
-from tonnage.engines.llamacpp.notes import notes
+from tonnage.engines.llamacpp.notes import draft_notes, notes
 from tonnage.engines.llamacpp.parts import device_answers, host_of, parts_by_device
 from tonnage.engines.llamacpp.placement import HOST, Placement, place
 from tonnage.engines.llamacpp.settings import Settings, context_of, resolve
@@ -27,6 +27,8 @@ def answer(question: Question, model: Model, attached: Attached = NOTHING) -> Es
     tensors = stored_tensors(model, recipe, question.mtp)
     placement = place(question, model, [gpu.free_bytes or 1 for gpu in gpus])
     lines = parts_by_device(model, tensors, settings, placement, attached)
+    if attached.draft is not None:
+        lines = _with_draft(lines, question, settings, attached, [gpu.free_bytes or 0 for gpu in gpus])
     fitted = any(part.part == "compute" and part.error for parts in lines.values() for part in parts)
     resolved, assumed = _resolved(question, model, settings, recipe.full_name)
     return Estimate(
@@ -36,10 +38,23 @@ def answer(question: Question, model: Model, attached: Attached = NOTHING) -> Es
         weights=weights_answer(model, recipe, question.mtp),
         devices=device_answers(lines, gpus, host_of(question, gpus), settings),
         engine=f"llama.cpp {settings.build.name}",
-        command={"llama.cpp": launch(question, model, settings, recipe.full_name.replace("/", "-"), not gpus)},
-        notes=(*attached.notes, *notes(question, model, tensors, settings, placement, gpus, fitted=fitted)),
+        command={"llama.cpp": launch(question, model, settings, recipe.full_name.replace("/", "-"), not gpus, attached)},
+        notes=(*attached.notes, *draft_notes(question, model, attached), *notes(question, model, tensors, settings, placement, gpus, fitted=fitted)),
         caches=caches(model, settings),
     )
+
+
+def _with_draft(
+    lines: Mapping[int, Sequence[Part]], question: Question, settings: Settings, attached: Attached, free_bytes: Sequence[int]
+) -> Mapping[int, Sequence[Part]]:
+    """The parts with those of a draft model, which is loaded into what the first one leaves free."""
+    from tonnage.engines.llamacpp.drafter import parts
+
+    left = [nbytes - sum(part.bytes for part in lines.get(i, ())) for i, nbytes in enumerate(free_bytes)]
+    found = {device: list(of_device) for device, of_device in lines.items()}
+    for device, part in parts(question, settings, attached, left):
+        found.setdefault(device, []).append(part)
+    return found
 
 
 def weights_on_gpus(question: Question, model: Model) -> tuple[WeightsAnswer, int]:
@@ -70,6 +85,13 @@ def placement_of(question: Question, model: Model) -> tuple[Settings, Placement]
     return settings, place(question, model, [gpu.free_bytes or 1 for gpu in gpus_of(question, settings)])
 
 
+def _context(question: Question, model: Model, settings: Settings) -> int:
+    """Tokens that one request may hold: where -c itself is given, what a slot gets of it."""
+    if question.n_ctx is None:
+        return context_of(question, model)
+    return settings.cells if question.context is None else min(context_of(question, model), settings.cells)
+
+
 def _resolved(question: Question, model: Model, settings: Settings, recipe: str) -> tuple[dict[str, object], tuple[str, ...]]:
     """The question with its defaults filled in, and which of its keys were defaults."""
     from tonnage.question import to_dict
@@ -81,7 +103,7 @@ def _resolved(question: Question, model: Model, settings: Settings, recipe: str)
         "engine": "llama.cpp",
         "engine_version": settings.build.name,
         "backend": settings.backend,
-        "context": min(context_of(question, model), settings.cells) if question.n_ctx is not None else context_of(question, model),
+        "context": _context(question, model, settings),
         "users": question.users or 1,
         "profile": settings.profile,
         "n_ctx": settings.n_ctx,
@@ -102,4 +124,5 @@ def _resolved(question: Question, model: Model, settings: Settings, recipe: str)
 
         filled |= {"os": os_of(question), "display": bool(question.display)}
     resolved = {**given, **filled}
-    return resolved, tuple(key for key in filled if key not in given)
+    assumed = tuple(key for key in filled if key not in given and not (key == "context" and question.n_ctx is not None))
+    return resolved, assumed

@@ -2,18 +2,33 @@
 
 import re
 
+from tonnage.engines.llamacpp.placement import as_backend_names
 from tonnage.engines.llamacpp.settings import Settings, wanted_cells
-from tonnage.model.types import Model
+from tonnage.frozen import replace
+from tonnage.model.types import NOTHING, Attached, Model
 from tonnage.question import Question
 
 
-def launch(question: Question, model: Model, settings: Settings, recipe: str, cpu_only: bool) -> str:
+def launch(question: Question, model: Model, settings: Settings, recipe: str, cpu_only: bool, attached: Attached = NOTHING) -> str:
     """`llama-server ...` (or `llama-cli ...` for the tools profile), every setting that differs from the default spelled out."""
     program = "llama-server" if settings.profile == "server" else "llama-cli"
     words = [program, *_weights(question, model, recipe), "--fit", "off", "-c", str(wanted_cells(question, model)), *_slots(question, settings)]
     words += ["-ngl", _layers(question, cpu_only)]
-    words += [_quoted(word) for option in options(question, settings) for word in option]
+    words += [_quoted(word) for option in (*options(question, settings), *_draft(question, attached)) for word in option]
     return " ".join(words)
+
+
+def _draft(question: Question, attached: Attached) -> list[tuple[str, ...]]:
+    """The second model, and that it drafts: without a type llama.cpp loads it and leaves it idle. It takes all layers, whatever -ngl says."""
+    draft = attached.draft
+    if draft is None:
+        return []
+    from tonnage.engines.llamacpp.stored import recipe_of
+
+    asked = replace(question, model=question.draft or draft.name, quant=attached.draft_quant)
+    (option, place) = _weights(asked, draft, recipe_of(asked, draft).full_name.replace("/", "-"))
+    option, place = {"-m": ("-md", place.strip("'")), "-hf": ("-hfd", place), "-mu": ("-md", place.strip("'").rpartition("/")[2])}[option]
+    return [(option, place), ("--spec-type", "draft-simple")]
 
 
 def _weights(question: Question, model: Model, recipe: str) -> list[str]:
@@ -61,7 +76,7 @@ def options(question: Question, settings: Settings) -> list[tuple[str, ...]]:
         ("-ctk", settings.type_k if settings.type_k != "f16" else None),
         ("-ctv", settings.type_v if settings.type_v != "f16" else None),
         ("-ncmoe", question.n_cpu_moe or None),
-        ("-ot", question.override_tensor or None),
+        ("-ot", as_backend_names(question.override_tensor, settings.backend) if question.override_tensor else None),
         ("-ts", ",".join(f"{x:g}" for x in question.tensor_split) if question.tensor_split else None),
         ("-mg", question.main_gpu or None),
         ("-sm", question.split_mode if question.split_mode not in (None, "layer") else None),

@@ -138,8 +138,12 @@ def _draft(why: str, title: str, formula: str) -> Writer:
         tensors = stored_tensors(model, recipe_of(question, model), question.mtp)
         parts = [(device, part) for device, part in draft_parts(model, tensors, settings, placement) if part.why == why]
         steps = tuple(f"{_name(device)}: {_computed(Computed(part.bytes, part.error))}" for device, part in parts)
-        total = f"{sum(part.bytes for _, part in parts):,} bytes"
-        none = ("nothing is drafted: --speculative mtp asks for it, of a model with a block of multi-token prediction",)
+        total = "as the answer says" if question.draft else f"{sum(part.bytes for _, part in parts):,} bytes"
+        none = (
+            f"a second model: `tonnage estimate {question.draft}` with the same context and slots, all layers and f16 tells its parts"
+            if question.draft
+            else "nothing is drafted: --speculative mtp asks for it, of a model with a block of multi-token prediction",
+        )
         return Explanation(title, formula, steps or none, total, f"common/speculative.cpp, build {settings.build.number}")
 
     return write

@@ -6,8 +6,10 @@ from tonnage.engines.llamacpp.compute.constants import SPARSE
 from tonnage.engines.llamacpp.placement import HOST, Placement
 from tonnage.engines.llamacpp.runtime import HIGH, LOW, runtime_part
 from tonnage.engines.llamacpp.settings import UNPROVEN_BACKENDS, Settings, context_of
+from tonnage.engines.llamacpp.stored import recipe_of
+from tonnage.frozen import replace
 from tonnage.hardware.types import Budget
-from tonnage.model.types import Attention, Model, Recurrent, Tensor
+from tonnage.model.types import Attached, Attention, Model, Recurrent, Tensor
 from tonnage.question import Question
 from tonnage.units import GIB
 
@@ -29,10 +31,27 @@ def notes(
         *_weights(model, tensors, settings, placement),
         *_caches(model, settings, fitted),
         *_devices(gpus),
+        *_machines(gpus),
         *_margin(settings, gpus),
         *_backend(settings),
         *model.notes,
     )
+
+
+MOST_UNLIKE = 128
+"""tokens by which the vocabularies of a model and its draft may differ in size (common/speculative.cpp)"""
+
+
+def draft_notes(question: Question, model: Model, attached: Attached) -> Iterator[str]:
+    """What there is to say of a second model that drafts."""
+    draft = attached.draft
+    if draft is None:
+        return
+    if draft.n_vocab and model.n_vocab and abs(draft.n_vocab - model.n_vocab) > MOST_UNLIKE:
+        yield f"llama.cpp refuses this draft: it knows {draft.n_vocab:,} tokens and the model {model.n_vocab:,}, {MOST_UNLIKE} apart at most."
+    recipe = recipe_of(replace(question, quant=attached.draft_quant), draft).full_name
+    stored = "as in its file" if recipe == "file" else f"in {recipe}"
+    yield f"{draft.name} {stored} drafts: all its layers on GPUs, its cache in f16. Speed is told without it."
 
 
 def _context(question: Question, model: Model, settings: Settings) -> Iterator[str]:
@@ -83,6 +102,14 @@ def _devices(gpus: Sequence[Budget]) -> Iterator[str]:
     for name, others in {gpu.name: gpu.device.instead_of for gpu in gpus}.items():
         if others:
             yield f"{name} is meant; the same words may mean {' or '.join(others)}."
+
+
+def _machines(gpus: Sequence[Budget]) -> Iterator[str]:
+    if sum(gpu.kind == "unified" for gpu in gpus) > 1:
+        yield (
+            "Each unified memory is a machine of its own: rpc-server runs on the others, and --rpc HOST:50052 names them. "
+            "The host is one of them; the network's time is not counted."
+        )
 
 
 def _margin(settings: Settings, gpus: Sequence[Budget]) -> Iterator[str]:

@@ -19,6 +19,9 @@ from tonnage.hardware.types import Budget, Deduction, Device
 from tonnage.model.types import NOTHING, Attached, Model, Tensor
 from tonnage.question import Question
 
+HELD = "held by the GPU"
+"""what a host lacks of a memory that it shares with the GPU"""
+
 UNPROVEN_BAND = 0.03
 """share by which a buffer may differ on a backend whose sizes were not measured: CUDA's rules are used for it"""
 
@@ -87,9 +90,10 @@ def device_answers(lines: Mapping[int, Sequence[Part]], gpus: Sequence[Budget], 
         runtime = runtime_part(gpu, settings.backend)
         parts = [part if proven else _widened(part) for part in lines.get(i, ())]
         answers.append(_answer(gpu, [*parts, *([runtime] if runtime else [])]))
-    shared = sum(answer.total_bytes for answer in answers if answer.kind == "unified")
+    # several unified memories are several machines: the host shares one of them
+    shared = max((answer.total_bytes for answer in answers if answer.kind == "unified"), default=0)
     if shared and host.usable_bytes is not None:
-        taken = Deduction("held by the GPU", min(shared, host.usable_bytes), "rule", "unified memory")
+        taken = Deduction(HELD, min(shared, host.usable_bytes), "rule", "unified memory")
         host = replace(host, usable_bytes=host.usable_bytes - taken.bytes, deductions=(*host.deductions, taken))
     return (*answers, _answer(host, lines.get(HOST, ())))
 

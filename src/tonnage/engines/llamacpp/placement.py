@@ -18,6 +18,15 @@ EXPERTS = r"\.ffn_(up|down|gate_up|gate)_(ch|)exps"
 """common.h LLM_FFN_EXPS_REGEX: biases of experts too, neither shared experts nor the router"""
 
 
+BUFFERS = {"rocm": "ROCm", "vulkan": "Vulkan", "metal": "MTL"}
+"""what a backend calls its devices, where that is not CUDA0, CUDA1, ... (ggml-cuda.h, ggml-vulkan.h, ggml-metal.cpp)"""
+
+
+def as_backend_names(override: str, backend: str) -> str:
+    """An override with the devices by the names that the backend gives them."""
+    return re.sub(r"=CUDA(?=\d+(?:,|$))", f"={BUFFERS.get(backend, 'CUDA')}", override)
+
+
 @dataclass(frozen=True, slots=True)
 class Placement:
     """Devices by number, the host as -1."""

@@ -62,6 +62,8 @@ def resolve(question: Question, model: Model) -> Settings:
     Raises QuestionError for values that cannot be, RefusedError where the engine refuses them.
     """
     build = build_of(question.engine_version)
+    if question.draft and question.speculative:
+        raise QuestionError(f"draft={question.draft} and speculative={question.speculative}: a second model drafts, or the model itself; give one")
     profile = question.profile or "server"
     slots = slots_of(question, build)
     unified = _unified(question, profile)
@@ -83,7 +85,7 @@ def resolve(question: Question, model: Model) -> Settings:
         slots=slots,
         batch=batch,
         ubatch=ubatch,
-        outputs=min(ubatch, batch if profile == "tools" else slots * (1 + n_draft)),
+        outputs=min(ubatch, batch if profile == "tools" else slots * (1 + (build.n_draft if question.draft else n_draft))),
         flash_attn=question.flash_attn != "off",
         flash_auto=_flash_auto(question, type_v),
         v_transposed=question.flash_attn == "off",

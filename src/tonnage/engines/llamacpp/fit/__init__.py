@@ -42,7 +42,7 @@ def fit(
     Raises QuestionError where the question itself has no answer.
     """
     margins = _margins(question, model, free_bytes, margin_bytes, attached)
-    search = Search(question, model, free_bytes, margins, ram_bytes)
+    search = Search(question, model, free_bytes, margins, ram_bytes, attached)
     flags, reason = AS_ASKED, None
     try:
         flags = _steps(search, least_context)

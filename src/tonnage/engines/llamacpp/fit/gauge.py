@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from tonnage.engines.llamacpp import drafter
 from tonnage.engines.llamacpp.cache import cache_by_device
 from tonnage.engines.llamacpp.compute import compute_by_device
 from tonnage.engines.llamacpp.extras import attached_parts, draft_parts
@@ -11,7 +12,7 @@ from tonnage.engines.llamacpp.settings import resolve
 from tonnage.engines.llamacpp.stored import recipe_of, stored_tensors
 from tonnage.engines.llamacpp.weights import weights_by_device
 from tonnage.frozen import replace
-from tonnage.model.types import Attached, Model
+from tonnage.model.types import NOTHING, Attached, Model
 from tonnage.question import Question
 
 
@@ -45,11 +46,13 @@ def memory(question: Question, model: Model, free_bytes: Sequence[int]) -> tuple
     )
 
 
-def draft_memory(question: Question, model: Model, free_bytes: Sequence[int]) -> dict[int, int]:
-    """Cache and compute of the model's own prediction block, which --fit adds to each measurement.
+def draft_memory(question: Question, model: Model, free_bytes: Sequence[int], attached: Attached = NOTHING) -> dict[int, int]:
+    """A draft model, or cache and compute of the model's own prediction block, which --fit adds to each measurement.
 
     It is laid out by the free memory of the devices, whatever split of the model is tried.
     """
+    if attached.draft is not None:
+        return _second_model(question, model, free_bytes, attached)
     if not question.speculative:
         return {}
     settings = resolve(question, model)
@@ -59,6 +62,13 @@ def draft_memory(question: Question, model: Model, free_bytes: Sequence[int]) ->
     for device, part in draft_parts(model, tensors, settings, default):
         # its weights are the main model's, and counted there
         found[device] = found.get(device, 0) + (part.bytes if part.why != "draft" else 0)
+    return found
+
+
+def _second_model(question: Question, model: Model, free_bytes: Sequence[int], attached: Attached) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for device, part in drafter.parts(replace(question, tensor_split=None), resolve(question, model), attached, free_bytes):
+        found[device] = found.get(device, 0) + part.bytes
     return found
 
 

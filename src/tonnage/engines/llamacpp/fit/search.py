@@ -10,7 +10,7 @@ from tonnage.engines.llamacpp.placement import HOST
 from tonnage.engines.llamacpp.settings import resolve, wanted_cells
 from tonnage.errors import QuestionError, RefusedError
 from tonnage.frozen import replace
-from tonnage.model.types import Model
+from tonnage.model.types import NOTHING, Attached, Model
 from tonnage.question import Question
 from tonnage.units import MIB
 
@@ -26,8 +26,17 @@ UNLIMITED = 2**62
 class Search:
     """One run of --fit: it knows the question and the devices, measures, and notes down what it tried."""
 
-    def __init__(self, question: Question, model: Model, free_bytes: Sequence[int], margins: Sequence[int], ram_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        question: Question,
+        model: Model,
+        free_bytes: Sequence[int],
+        margins: Sequence[int],
+        ram_bytes: int | None = None,
+        attached: Attached = NOTHING,
+    ) -> None:
         self.question, self.free_bytes = _opened(question, free_bytes)
+        self.attached = attached
         self.model = model
         self.devices = len(self.free_bytes)
         """GPUs that llama.cpp opens"""
@@ -67,7 +76,7 @@ class Search:
 
     def _with_draft(self, question: Question) -> tuple[Memory, ...]:
         found = memory(question, self.model, self.free_bytes)
-        draft = draft_memory(question, self.model, self.free_bytes)
+        draft = draft_memory(question, self.model, self.free_bytes, self.attached)
         return tuple(found[d]._replace(context=found[d].context + draft.get(d, 0)) for d in self.places)
 
     def measured(self, flags: Flags) -> tuple[int, ...] | None:

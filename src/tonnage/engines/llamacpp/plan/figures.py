@@ -3,7 +3,7 @@
 from typing import Any
 
 from tonnage.answer import Plan
-from tonnage.engines.llamacpp.placement import HOST
+from tonnage.engines.llamacpp.placement import HOST, as_backend_names
 from tonnage.engines.llamacpp.plan.check import Checked, Task, mostly, unit_homes
 from tonnage.engines.llamacpp.reads import Reads
 
@@ -16,7 +16,7 @@ def plan_of(task: Task, checked: Checked) -> Plan:
     if asked.tensor_split:
         told["tensor_split"] = list(asked.tensor_split)
     if asked.override_tensor:
-        told["override_tensor"] = asked.override_tensor.split(",")
+        told["override_tensor"] = as_backend_names(asked.override_tensor, str(checked.estimate.question["backend"])).split(",")
     experts = tuple(mostly(homes, device) for homes, device in zip(unit_homes(task, placement), placement.layers, strict=False))
     return Plan(placement.layers, experts, told, modelled=modelled(task, checked))
 

@@ -18,6 +18,11 @@ def offered(question: Question, model: Model, attached: Attached, found: Estimat
     planned = plan(question, model, attached)
     settings = tuple(remedies(question, model, attached)) if others else ()
     if planned is None:
+        if others:
+            from tonnage.engines.llamacpp.plan.more import more  # it plans again: only where nothing else is left
+
+            settings += tuple(more(question, model, attached))
+            settings = settings or ("a larger machine: `tonnage fit` lists those that hold it",)
         return replace(found, verdict=replace(verdict, would_fit_with=settings))
     does = short(planned.task, planned.checked)
     text = f"{_gib(verdict.short_by_bytes)} short on the GPUs as asked; fits with {does}"

@@ -35,6 +35,8 @@ def remedies(question: Question, model: Model, attached: Attached) -> Iterator[s
     yield from _context(question, model, fits)
     yield from _cache(question, fits)
     yield from _quant(question, model, fits)
+    if question.slots is None and (question.users or 1) == 1 and question.profile != "tools" and fits(replace(question, slots=1)):
+        yield "one slot (-np 1)"
     if question.override_tensor is None and fits(replace(question, override_tensor=NOTHING_MATCHES)):
         yield f"no pipeline parallelism (-ot '{NOTHING_MATCHES}')"
 
@@ -72,4 +74,4 @@ def _quant(question: Question, model: Model, fits: Fits) -> Iterator[str]:
         middle = (low + high) // 2
         low, high = (low, middle) if fits(replace(question, quant=smaller[middle])) else (middle + 1, high)
     if low < len(smaller):
-        yield smaller[low]
+        yield f"-q {smaller[low]}"
