@@ -28,7 +28,7 @@ FLOORS = (
     {"solve", "survey", "serving", "comparison", "glance"},
     {"evidence", "explain", "remote", "render"},
     {"source", "machine"},
-    {"api", "verbs", "cli", "pages", "serve", "site", "mcp", "__main__", "__init__"},
+    {"api", "document", "verbs", "cli", "pages", "serve", "site", "mcp", "__main__", "__init__"},
 )
 """from the ground up: a room imports from its own floor and from those below"""
 
