@@ -25,7 +25,7 @@ FLOORS = (
     {"place"},
     {"speed", "cost", "pace", "verdict"},
     {"estimation"},
-    {"solve", "survey", "serving", "comparison", "glance"},
+    {"need", "solve", "survey", "serving", "comparison", "glance"},
     {"evidence", "explain", "remote", "render"},
     {"source", "machine"},
     {"api", "document", "verbs", "cli", "pages", "serve", "site", "mcp", "__main__", "__init__"},

@@ -4,7 +4,6 @@ Devices of the same memory and backend are estimated once. Contexts and quants t
 few estimates, which all devices share; `solve` finds the exact value for one device.
 """
 
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -15,6 +14,7 @@ from tonnage.frozen import dataclass, replace
 from tonnage.hardware.devices import describe
 from tonnage.hardware.types import Device
 from tonnage.model.types import NOTHING, Attached, Experts, Model
+from tonnage.need import Point, at, crossing
 from tonnage.question import Question
 from tonnage.solve import STEP
 from tonnage.verdict import slack
@@ -57,7 +57,7 @@ class _Survey:
     def __init__(self, question: Question, model: Model, attached: Attached) -> None:
         self.question, self.model, self.attached = question, model, attached
         self.answers: dict[tuple[Any, ...], Estimate] = {}
-        self.curves: dict[str, list[tuple[int, int]]] = {}
+        self.curves: dict[str, list[Point]] = {}
         self.quants: dict[str, list[tuple[str, int]]] = {}
         self.bare: dict[str, int] = {}
 
@@ -102,23 +102,19 @@ class _Survey:
     def max_context(self, answer: Estimate, room: int) -> int:
         """Tokens at which the need reaches `room`, on the curve of the answer's backend."""
         curve = self.curve(answer)
-        if curve[0][1] > room:
-            return 0
-        i = bisect_left(curve, True, key=lambda knot: knot[1] > room)
-        if i == len(curve):
-            return curve[-1][0]
-        (low, at_low), (high, at_high) = curve[i - 1], curve[i]
-        tokens = low + (high - low) * (room - at_low) // max(at_high - at_low, 1)
+        tokens = crossing(curve, room)
+        if tokens is None:
+            return curve[-1].tokens
         return tokens // 1024 * 1024 or tokens // STEP * STEP
 
-    def curve(self, answer: Estimate) -> list[tuple[int, int]]:
+    def curve(self, answer: Estimate) -> list[Point]:
         """(context, need) from little to the model's own limit."""
         backend = str(answer.question["backend"])
         if backend not in self.curves:
             most = max(self.model.context, STEP)
             knots = sorted({max(most >> k, STEP) for k in range(KNOTS)})
             device = tuple(answer.question["device"])
-            self.curves[backend] = [(n, _need(self.ask(device=device, context=n, n_ctx=None))) for n in knots]
+            self.curves[backend] = [Point(n, _need(self.ask(device=device, context=n, n_ctx=None))) for n in knots]
         return self.curves[backend]
 
     def remedy(self, answer: Estimate, most: int, room: int) -> str:
@@ -129,7 +125,7 @@ class _Survey:
         found = [f"-q {best}"] if best else []
         if self.need_without_experts(answer) <= room:
             found.append("-cmoe")
-        saved = self.curve_at(answer, int(answer.question["context"])) - self.curve_at(answer, LEAST_CONTEXT)
+        saved = at(self.curve(answer), int(answer.question["context"])) - at(self.curve(answer), LEAST_CONTEXT)
         if not found and saved > 0:
             best = next((name for name, need in self.smaller(answer) if need - saved <= room), None)
             found = [f"-q {best} -c {LEAST_CONTEXT // 1024}K"] if best else []
@@ -143,13 +139,6 @@ class _Survey:
         if backend not in self.bare:
             self.bare[backend] = _need(self.ask(device=tuple(answer.question["device"]), cpu_moe=True))
         return self.bare[backend]
-
-    def curve_at(self, answer: Estimate, tokens: int) -> int:
-        """The need at a context, on the curve."""
-        curve = self.curve(answer)
-        i = min(max(bisect_left(curve, (tokens, 0)), 1), len(curve) - 1)
-        (low, at_low), (high, at_high) = curve[i - 1], curve[i]
-        return at_low + (at_high - at_low) * (tokens - low) // max(high - low, 1)
 
     def smaller(self, answer: Estimate) -> list[tuple[str, int]]:
         """(recipe, need) of the recipes below the answer's, best first."""
