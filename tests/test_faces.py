@@ -104,6 +104,21 @@ def test_errors_are_raised_as_they_are():
         tonnage.max_context("qwen3-32b", quant="Q4_K_M", device="2GB")
 
 
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        (["estimate", "nope-x"], "source"), (["fit", "nope-x"], "source"), (["max-context", "qwen3-32b", "-q", "Q4_K_M", "-d", "2GB"], "no fit"),
+        (["power"], "question"), (["plan", "qwen3-4b"], "question"), (["ram", "DDR9"], "question"),
+    ],
+)  # fmt: skip
+def test_the_command_line_tells_errors_as_json(words: list[str], kind: str, capsys: pytest.CaptureFixture[str]):
+    """One line with the error, of every verb, where JSON was asked for."""
+    assert main([*words, "--json"])
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    assert [kind] == [line["error"]["kind"] for line in told]
+
+
 def test_a_document_is_a_mapping_that_can_be_read():
     """Keys as in JSON, the terminal's table as text, the same in a notebook, a short line in a shell."""
     found = tonnage.best_quant("llama-3.1-8b", context="8K", device="8GB")
