@@ -25,10 +25,10 @@ FLOORS = (
     {"place"},
     {"speed", "cost", "pace", "verdict"},
     {"estimation"},
-    {"solve", "survey", "serving", "comparison", "glance"},
+    {"need", "solve", "survey", "serving", "comparison", "glance"},
     {"evidence", "explain", "remote", "render"},
     {"source", "machine"},
-    {"api", "verbs", "cli", "pages", "serve", "site", "mcp", "__main__", "__init__"},
+    {"api", "document", "verbs", "cli", "pages", "serve", "site", "mcp", "__main__", "__init__"},
 )
 """from the ground up: a room imports from its own floor and from those below"""
 
@@ -202,3 +202,30 @@ def test_every_room_is_told():
     rooms = {name_of(path).split(".")[0] for path in MODULES} - {"__init__", "__main__"}
 
     assert set() == {room for room in rooms if not re.search(rf"`{room}(\.py|/)?`|^\| `?{room}", page)}
+
+
+def test_every_file_that_is_told_is_there():
+    """docs/architecture.md names no file that the tree does not have."""
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    there = {path.name for path in FILES}
+
+    assert set() == {name for name in re.findall(r"`(?:[\w.]+/)*(\w+\.(?:py|json|csv))`", page) if name not in there}
+
+
+def test_every_file_of_the_first_engine_is_told():
+    """A newcomer finds each file and package of engines/llamacpp/ in docs/architecture.md, with what it holds."""
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8").partition("### llama.cpp")[2].partition("\n### ")[0]
+    files = {path.name + "/" * path.is_dir() for path in (SOURCE / "engines/llamacpp").iterdir() if not path.name.startswith("__")}
+
+    assert set() == {name for name in files if f"`{name}`" not in page}
+
+
+LINKED = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+
+
+@pytest.mark.parametrize("path", named(LINKED))
+def test_links_between_documents_lead_somewhere(path: Path):
+    """A link to a file of the repository names one that is there."""
+    links = re.findall(r"\]\((?!\w+:|#)([^)#\s]+)", path.read_text(encoding="utf-8"))
+
+    assert [] == [link for link in links if not (path.parent / link).exists()]

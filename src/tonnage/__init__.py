@@ -6,16 +6,19 @@ from tonnage.version import __version__
 
 if TYPE_CHECKING:
     from tonnage.answer import Band, DeviceAnswer, Estimate, Explanation, Part, Plan, Verdict
-    from tonnage.api import compare, estimate, explain
-    from tonnage.errors import CorruptError, QuestionError, RefusedError, SourceError, TonnageError, UnsupportedError
+    from tonnage.api import ask, best_quant, compare, estimate, explain, fit, max_context, max_users, plan, quants
+    from tonnage.document import Document
+    from tonnage.errors import CorruptError, NoFitError, QuestionError, RefusedError, SourceError, TonnageError, UnsupportedError
     from tonnage.question import Question
 
 __all__ = [
     "Band",
     "CorruptError",
     "DeviceAnswer",
+    "Document",
     "Estimate",
     "Explanation",
+    "NoFitError",
     "Part",
     "Plan",
     "Question",
@@ -26,15 +29,23 @@ __all__ = [
     "UnsupportedError",
     "Verdict",
     "__version__",
+    "ask",
+    "best_quant",
     "compare",
     "estimate",
     "explain",
+    "fit",
+    "max_context",
+    "max_users",
+    "plan",
+    "quants",
 ]
 
 _ROOMS = {
     "tonnage.answer": ("Band", "DeviceAnswer", "Estimate", "Explanation", "Part", "Plan", "Verdict"),
-    "tonnage.api": ("compare", "estimate", "explain"),
-    "tonnage.errors": ("CorruptError", "QuestionError", "RefusedError", "SourceError", "TonnageError", "UnsupportedError"),
+    "tonnage.api": ("ask", "best_quant", "compare", "estimate", "explain", "fit", "max_context", "max_users", "plan", "quants"),
+    "tonnage.document": ("Document",),
+    "tonnage.errors": ("CorruptError", "NoFitError", "QuestionError", "RefusedError", "SourceError", "TonnageError", "UnsupportedError"),
     "tonnage.question": ("Question",),
 }
 

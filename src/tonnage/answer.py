@@ -1,6 +1,7 @@
 """The values that an answer is made of. Bytes are integers; nothing here is rounded or formatted."""
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 from tonnage.frozen import dataclass, field
@@ -148,6 +149,30 @@ class Estimate:
     def host_bytes(self) -> int:
         """What lies in the host's memory."""
         return self.total_bytes - self.gpu_bytes
+
+    def to_json(self) -> str:
+        """One line, byte for byte what the command line prints with `--json`."""
+        return self._shown("json")
+
+    def to_markdown(self) -> str:
+        """The answer as Markdown, for an issue, a model card or a chat."""
+        return self._shown("md")
+
+    def __str__(self) -> str:
+        return self._shown("table")
+
+    def __repr__(self) -> str:
+        word = f", {self.verdict.word}" if self.verdict else ""
+        told = f"{self.model.name}, {self.weights.recipe}, {self.engine}"
+        return f"<Estimate {told}: gpu_bytes={self.gpu_bytes}, host_bytes={self.host_bytes}{word}>"
+
+    def _repr_html_(self) -> str:
+        return self._shown("html")
+
+    def _shown(self, form: str) -> str:
+        # what shows a value stands above it, so it is imported by name when someone looks
+        shown: str = import_module("tonnage.render").shown(form, self)
+        return shown
 
 
 @dataclass(frozen=True, slots=True)

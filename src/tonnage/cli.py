@@ -16,6 +16,9 @@ from tonnage.verbs import VERBS, Call, Verb
 
 FAULT, INTERRUPTED = 70, 130
 
+_TELL_THEMSELVES = {"estimate", "plan", "explain"}
+"""verbs that print their errors as JSON with the question as they read it"""
+
 COLLECTED_AFTER = 50_000
 """objects: a graph is some thousands that all live until it is walked; to look through them each 700 takes a tenth of the time"""
 
@@ -69,7 +72,20 @@ def _run(words: Sequence[str]) -> int:
     call = call_of(verb, words[1:], sys.stdout, sys.stderr)
     if call.face.get("help"):
         return _help(verb.name)
-    return int(import_module(verb.module).run(call))
+    try:
+        return int(import_module(verb.module).run(call))
+    except TonnageError as error:
+        if call.format == "json" and verb.name not in _TELL_THEMSELVES:
+            _tell(call, error)
+        raise
+
+
+def _tell(call: Call, error: TonnageError) -> None:
+    """An error in the form of the interface."""
+    from tonnage.render import json as form
+
+    asked = {**dict(call.pairs), **({"words": list(call.words)} if call.words else {})}
+    call.print(form.dumps(form.error(asked, error)))
 
 
 def _help(name: str | None) -> int:

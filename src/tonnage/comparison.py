@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from tonnage.answer import Estimate
-from tonnage.errors import TonnageError
+from tonnage.errors import QuestionError, TonnageError, nearest
 from tonnage.estimation import ENGINES, judged
 from tonnage.frozen import dataclass, replace
 from tonnage.model.types import NOTHING, Attached, Model
@@ -26,6 +26,16 @@ class Row:
     kv_tokens: int | None = None
     users: int | None = None
     """requests of the whole context at a time; None where no device has a limit"""
+
+
+def engines_of(asked: str | Iterable[str]) -> tuple[str, ...]:
+    """The engines that are named, one by one or separated by commas; all where none is. QuestionError for one that is not known."""
+    words = asked.split(",") if isinstance(asked, str) else asked
+    names = tuple(name.strip().lower() for name in words if name.strip())
+    for name in names:
+        if name not in ENGINES:
+            raise QuestionError(f"engines={name!r}: known are {', '.join(ENGINES)}", nearest(name, ENGINES))
+    return names or tuple(ENGINES)
 
 
 def compare(question: Question, model: Model, attached: Attached = NOTHING, engines: Iterable[str] = tuple(ENGINES)) -> tuple[Row, ...]:

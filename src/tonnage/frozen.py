@@ -37,7 +37,8 @@ else:
             names = tuple(cls.__annotations__)
             namespace = {name: value for name, value in vars(cls).items() if name not in ("__dict__", "__weakref__")}
             defaults = {name: namespace.pop(name) for name in names if name in namespace}
-            namespace |= _methods(names, eq)
+            told = namespace.get("__repr__")  # as with `dataclasses`, a class that has its own keeps it
+            namespace |= _methods(names, eq) | ({"__repr__": told} if told else {})
             namespace |= {"__slots__": names, "__match_args__": () if kw_only else names, "__annotations__": dict(cls.__annotations__)}
             namespace["__dataclass_fields__"] = _Fields(defaults, kw_only)
             made = type(cls.__name__, (), namespace)

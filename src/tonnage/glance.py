@@ -18,6 +18,9 @@ from tonnage.hardware.budget import budget
 from tonnage.hardware.devices import catalogue, describe
 from tonnage.hardware.types import Device
 from tonnage.model.types import NOTHING, Attached, Attention, Compressed, Model
+from tonnage.need import Point
+from tonnage.need import at as at  # pages read both with the glance that they belong to
+from tonnage.need import reaches as reaches
 from tonnage.question import Question
 from tonnage.solve import STEP
 from tonnage.verdict import slack
@@ -36,13 +39,6 @@ KNOWN = (
 """devices that stand first among those of the same maker and memory"""
 _OF_PLACE: dict[str, Any] = dict.fromkeys(("device", "in_use", "ram", "gpu_layers", "n_cpu_moe", "cpu_moe", "override_tensor", "tensor_split"))
 """what a question says of its machine: asked without, it is about one GPU that holds everything"""
-
-
-class Point(NamedTuple):
-    """Memory on the GPU at a context."""
-
-    tokens: int
-    bytes: int
 
 
 class Fit(NamedTuple):
@@ -99,25 +95,6 @@ def stops(model: Model) -> tuple[int, ...]:
     """Contexts of the curve: doubling up to the model's own limit."""
     most = max(model.context, LEAST)
     return tuple(sorted({most, *(LEAST << k for k in range(24) if LEAST << k < most)}))
-
-
-def at(curve: Sequence[Point], tokens: int) -> int:
-    """Bytes at a context, on the line between the two points beside it."""
-    i = min(max(bisect_left(curve, tokens, key=lambda point: point.tokens), 1), len(curve) - 1)
-    low, high = curve[i - 1], curve[i]
-    return low.bytes + (high.bytes - low.bytes) * (tokens - low.tokens) // max(high.tokens - low.tokens, 1) if len(curve) > 1 else curve[0].bytes
-
-
-def reaches(curve: Sequence[Point], room: int) -> int | None:
-    """Tokens, in whole thousands, that `room` bytes hold; None where they hold all, 0 where not even the least."""
-    if curve[-1].bytes <= room:
-        return None
-    if curve[0].bytes > room:
-        return 0
-    i = bisect_left(curve, True, key=lambda point: point.bytes > room)
-    low, high = curve[i - 1], curve[i]
-    tokens = low.tokens + (high.tokens - low.tokens) * (room - low.bytes) // max(high.bytes - low.bytes, 1)
-    return tokens // 1024 * 1024
 
 
 # --- the curve --------------------------------------------------------------------------------------

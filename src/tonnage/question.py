@@ -138,7 +138,12 @@ def from_dict(given: Mapping[str, Any]) -> Question:
     """A question of JSON or Python keywords, by our names or the engines' spellings."""
     if not isinstance(given, Mapping):
         raise QuestionError(f"a question must be a JSON object of keys and values, not {type(given).__name__}")
-    return of_pairs(_pair(spelling, value) for spelling, value in given.items())
+    return of_pairs(pairs_of_dict(given))
+
+
+def pairs_of_dict(given: Mapping[str, Any]) -> list[Pair]:
+    """Keys by any spelling -> keys by their names."""
+    return [_pair(spelling, value) for spelling, value in given.items()]
 
 
 def _pair(spelling: str, value: Any) -> Pair:

@@ -4,7 +4,6 @@ Devices of the same memory and backend are estimated once. Contexts, quants and 
 of a few estimates, which all devices share; `solve` and `plan` find the exact value for one device.
 """
 
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from typing import Any
@@ -16,6 +15,7 @@ from tonnage.frozen import dataclass, replace
 from tonnage.hardware.devices import describe, is_listed
 from tonnage.hardware.types import Device
 from tonnage.model.types import NOTHING, Attached, Model
+from tonnage.need import Point, at, crossing
 from tonnage.question import Question
 from tonnage.solve import RUNGS, STEP
 from tonnage.verdict import placement_is_free, slack
@@ -70,7 +70,7 @@ class _Survey:
     def __init__(self, question: Question, model: Model, attached: Attached) -> None:
         self.question, self.model, self.attached = question, model, attached
         self.answers: dict[tuple[Any, ...], Estimate] = {}
-        self.curves: dict[Kind, list[tuple[int, int]]] = {}
+        self.curves: dict[Kind, list[Point]] = {}
         self.rungs: dict[Kind, list[Any]] = {}
         self.quants: list[tuple[str, int]] | None = None
         self.work: dict[str, Any] = {}
@@ -126,30 +126,19 @@ class _Survey:
     def max_context(self, answer: Estimate, room: int) -> int:
         """Tokens at which the need reaches `room`, on the curve of the answer's kind."""
         curve = self.curve(answer)
-        if curve[0][1] > room:
-            return 0
-        i = bisect_left(curve, True, key=lambda knot: knot[1] > room)
-        if i == len(curve):
-            return curve[-1][0]
-        (low, at_low), (high, at_high) = curve[i - 1], curve[i]
-        tokens = low + (high - low) * (room - at_low) // max(at_high - at_low, 1)
+        tokens = crossing(curve, room)
+        if tokens is None:
+            return curve[-1].tokens
         return tokens // 1024 * 1024 or tokens // STEP * STEP
 
-    def curve(self, answer: Estimate) -> list[tuple[int, int]]:
+    def curve(self, answer: Estimate) -> list[Point]:
         """(context, need) from little to the model's own limit."""
         kind = _kind(answer)
         if kind not in self.curves:
             most = max(self.model.context, STEP)
             knots = sorted({max(most >> k, STEP) for k in range(KNOTS)})
-            self.curves[kind] = [(n, _need(self.ask(device=_device(answer), context=n, n_ctx=None))) for n in knots]
+            self.curves[kind] = [Point(n, _need(self.ask(device=_device(answer), context=n, n_ctx=None))) for n in knots]
         return self.curves[kind]
-
-    def curve_at(self, answer: Estimate, tokens: int) -> int:
-        """The need at a context, on the curve."""
-        curve = self.curve(answer)
-        i = min(max(bisect_left(curve, (tokens, 0)), 1), len(curve) - 1)
-        (low, at_low), (high, at_high) = curve[i - 1], curve[i]
-        return at_low + (at_high - at_low) * (tokens - low) // max(high - low, 1)
 
     def remedy(self, answer: Estimate, most: int, room: int, best: str, rung: str | None) -> str:
         """Options that make it fit, the least loss first: less context or a smaller quant, or parts in RAM; less of both where none of these does."""
@@ -158,7 +147,8 @@ class _Survey:
         else:
             found = [f"-q {best}"] if best else []
         found += [rung] if rung else []
-        saved = self.curve_at(answer, int(answer.question["context"])) - self.curve_at(answer, LEAST_CONTEXT)
+        curve = self.curve(answer)
+        saved = at(curve, int(answer.question["context"])) - at(curve, LEAST_CONTEXT)
         if not found and saved > 0:
             best = self.best_quant(answer, room + saved)
             found = [f"-q {best} -c {LEAST_CONTEXT // 1024}K"] if best else []

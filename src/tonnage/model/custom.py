@@ -36,11 +36,6 @@ DEFAULTS = {"head_dim": 128, "vocab": 151936, "used": 8, "context": 131072, "win
 MOST = 10**14
 
 
-def is_custom(text: str) -> bool:
-    """Whether a model is given as bare numbers."""
-    return "params=" in text and "/" not in text
-
-
 def model(text: str) -> Model:
     """The model of `key=value,...`; QuestionError for what is missing, unknown or impossible."""
     given = _numbers(text)

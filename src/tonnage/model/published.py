@@ -19,7 +19,6 @@ from tonnage.quant.roles import is_quantised, suffix_of
 EMBEDDING, HEAD, LINEAR, EXPERT, ATTENTION, ROUTER, GATE, NEXTN, OTHER = (
     "embedding", "head", "linear", "expert", "attention", "router", "gate", "nextn", "other",
 )  # fmt: skip
-ROLES = (EMBEDDING, HEAD, LINEAR, EXPERT, ATTENTION, ROUTER, GATE, NEXTN, OTHER)
 
 
 class Matrix(NamedTuple):

@@ -33,3 +33,14 @@ def render(name: str, question: "Question", estimate: "Estimate", style: Style =
     """The answer in the format called `name`, without a newline at its end."""
     text: str = import_module(FORMATS[name]).render(question, estimate, style)
     return text
+
+
+def shown(name: str, estimate: "Estimate") -> str:
+    """The same of an answer alone, which holds its question with all defaults filled in."""
+    from tonnage.question import Question
+
+    if name == "html":
+        from tonnage.render import html
+
+        return html.render(estimate)
+    return render(name, Question(model=str(estimate.question["model"])), estimate)

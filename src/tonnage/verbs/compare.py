@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from tonnage.comparison import Row, compare
-from tonnage.errors import QuestionError, nearest
-from tonnage.estimation import ENGINES
+from tonnage.comparison import Row, compare, engines_of
 from tonnage.question import of_pairs, to_dict
 from tonnage.render import numbers
 from tonnage.source import open_question
@@ -34,8 +32,8 @@ COLUMNS = (
 
 def run(call: Call) -> int:
     """Print a row for every engine; exit 1 where a device is named and none holds the model."""
-    opened = open_question(of_pairs(pairs_of(call)))
-    question, wanted = opened.question, _engines(call)
+    opened = open_question(of_pairs(pairs_of(call)), call.access)
+    question, wanted = opened.question, engines_of(str(call.face.get("engines") or ""))
     rows = compare(question, opened.model, opened.attached, wanted)
     shown = [_shown(row) for row in rows]
     head = {"question": to_dict(question)}
@@ -47,16 +45,6 @@ def run(call: Call) -> int:
     else:
         print_rows(call, COLUMNS, shown, head)
     return int(bool(question.device) and not any(row["verdict"] in ("fits", "tight") for row in shown))
-
-
-def _engines(call: Call) -> tuple[str, ...]:
-    """The engines asked for, or all."""
-    asked = str(call.face.get("engines") or "")
-    names = tuple(name.strip().lower() for name in asked.split(",") if name.strip())
-    for name in names:
-        if name not in ENGINES:
-            raise QuestionError(f"--engines={name!r}: known are {', '.join(ENGINES)}", nearest(name, ENGINES))
-    return names or tuple(ENGINES)
 
 
 def _shown(row: Row) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from tonnage.engines.llamacpp.compute import ops
 from tonnage.engines.llamacpp.compute.graph import Node
 from tonnage.engines.llamacpp.compute.net import Net
 from tonnage.frozen import dataclass
-from tonnage.model.types import Attention, Compressed, Latent
+from tonnage.model.types import Attention, Compressed
 from tonnage.quant.types import TYPES
 
 
@@ -227,8 +227,3 @@ def _steps(net: Net, q: Node, k: Node, v: Node, mask: Node, sinks: Node | None, 
         # between the store and the output everything runs on the CPU
         net.pinned[cur] = net.placement.devices
     return cur
-
-
-def latent_mixer(net: Net, il: int) -> Latent:
-    """The latent attention of a block."""
-    return next(m for m in net.model.layers[il].mixers if isinstance(m, Latent))

@@ -52,11 +52,6 @@ def as_loaded(weight: Node, *ne: int) -> Node:
     return Node("NONE", weight.name, weight.type, dims, strides(weight.type, dims), home=weight.home, weight=True)
 
 
-def view_tensor(a: Node) -> Node:
-    """The same memory again, as sources of operations that write into it."""
-    return Node("NONE", "", a.type, a.ne, a.nb, (), view_of=a.root, view_offset=a.view_offset)
-
-
 def reshape(a: Node, *ne: int) -> Node:
     """`a` without gaps, in another shape."""
     dims = shape(*ne)
@@ -233,11 +228,6 @@ def norm(a: Node) -> Node:
     return like("NORM", a)
 
 
-def l2_norm(a: Node) -> Node:
-    """Rows of length 1."""
-    return like("L2_NORM", a)
-
-
 def sum_rows(a: Node) -> Node:
     """The sum of each row."""
     return new("SUM_ROWS", a.type, (1, *a.ne[1:]), (a,))
@@ -314,26 +304,6 @@ def gated_delta_net(q: Node, k: Node, v: Node, g: Node, beta: Node, state: Node,
     """The gated delta rule over all tokens: outputs, and behind them the last states of every sequence."""
     width, heads, n_tokens, n_seqs = v.ne
     return new("GATED_DELTA_NET", "f32", shape(width * heads, n_tokens * n_seqs + snapshots * width * n_seqs), (q, k, v, g, beta, state))
-
-
-def tri(a: Node) -> Node:
-    """A triangle of each square matrix, the rest 0."""
-    return like("TRI", a)
-
-
-def diag(a: Node) -> Node:
-    """Square matrices with `a` on their diagonals."""
-    return new("DIAG", a.type, (a.ne[0], a.ne[0], a.ne[2], a.ne[3]), (a,))
-
-
-def solve_tri(a: Node, b: Node) -> Node:
-    """The x of a x = b, with a triangular."""
-    return new("SOLVE_TRI", "f32", b.ne, (a, b))
-
-
-def set_inplace(a: Node, b: Node) -> Node:
-    """Write `b` over a part of `a`, in `a`'s memory."""
-    return _view("SET", a, a.ne, a.nb, 0, (a, b))
 
 
 def hc_pre(x: Node, weights: Node) -> Node:
