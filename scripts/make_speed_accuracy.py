@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import fit_engines as engines_fit
 import fit_speed as fit
 from fit_speed import Guess, Row
 from generated import table
@@ -111,11 +112,50 @@ def offload() -> str:
     )
 
 
+ENGINES = {"vllm": "vLLM", "sglang": "SGLang", "exllamav3": "ExLlamaV3", "mlx": "MLX-LM"}
+_LEFT_OUT = {"machine": "the machine", "model": "the model", "quant": "the number of bits"}
+
+
+def engines() -> str:
+    """Engines other than llama.cpp: decoding of one sequence."""
+    cells = []
+    for engine, title in ENGINES.items():
+        guesses = engines_fit.unseen(engine)
+        band = engines_fit.sure(fit.band_of(guesses))
+        devices = {guess.row["device"].split("x ")[-1] for guess in guesses}
+        shown = f"{band['low']:.2f} to {band['high']:.2f}", _share(inside(guesses, band), len(guesses))
+        left = _LEFT_OUT[engines_fit.LEFT_OUT[engine]]
+        cells.append((title, len(devices), len(guesses), *_errors(guess.off for guess in guesses), left, fit_kin(engine), *shown))
+    return table("engine|kinds of machine|rows|median|p90|left out|drawn to|band|rows inside", cells, "kinds of machine|rows|median|p90|rows inside")
+
+
+def fit_kin(engine: str) -> str:
+    """The group that an engine's constants are drawn to."""
+    return f"llama.cpp, {engines_fit.KIN[engine]}"
+
+
+def batches() -> str:
+    """Several sequences at a time, models left out one by one."""
+    cells = []
+    known = {"llama.cpp, DGX Spark": ("llama.cpp", "cuda-gb10"), "llama.cpp, M2 Ultra": ("llama.cpp", "metal"), "vLLM, RTX 3090": ("vllm", "")}
+    for title, of in known.items():
+        guesses = engines_fit.unseen_steps(*of)
+        band = engines_fit.sure(fit.band_of(guesses))
+        users = sorted({guess.row["users"] for guess in guesses})
+        models = len({guess.row["model"] for guess in guesses})
+        shown = f"{band['low']:.2f} to {band['high']:.2f}", _share(inside(guesses, band), len(guesses))
+        cells.append((title, models, len(guesses), f"{users[0]} to {users[-1]}", *_errors(guess.off for guess in guesses), *shown))
+    titles = "engine and machine|models|rows|sequences|median|p90|band|rows inside"
+    return table(titles, cells, "models|rows|median|p90|rows inside")
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "speed-decode": decode,
     "speed-groups": groups,
     "speed-bands": bands,
     "speed-prompts": prompts,
     "speed-offload": offload,
+    "speed-engines": engines,
+    "speed-batch": batches,
 }
 """block of the page -> what writes it"""

@@ -17,8 +17,12 @@ from tonnage.question import Question
 from tonnage.speed.answer import NotKnownError, Speed, speed_of
 from tonnage.speed.answer import as_dict as speed_dict
 
-ENGINES = {"tonnage.engines.llamacpp": "tonnage.engines.llamacpp.work"}
-"""package of an engine -> module with `work(question, model)`, for the engines whose reads are known"""
+ENGINES = {f"tonnage.engines.{name}": f"tonnage.engines.{name}.work" for name in ("llamacpp", "vllm", "sglang", "mlx", "exllamav3")}
+"""package of an engine -> module with `work(question, model)`, for the engines of which speeds are known"""
+
+
+PLACES = ("tonnage.engines.llamacpp",)
+"""engines that can leave layers in RAM"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,8 @@ def pace_of(question: Question, model: Model, estimate: Estimate, package: str) 
     """Speed and cost; NotKnownError where a bandwidth is missing, QuestionError where the placement does not run."""
     if not _runs(estimate):
         told = estimate.verdict.text if estimate.verdict else ""
-        raise QuestionError(f"it does not run: {told}; see --n-cpu-moe, --gpu-layers")
+        raise QuestionError(f"it does not run: {told}; see {'--n-cpu-moe, --gpu-layers' if package in PLACES else '--context, --users, --quant'}")
+    _check(estimate, package)
     context = int(estimate.question["context"])
     if (question.depth or 0) > context:
         raise QuestionError(f"depth={question.depth}: a request holds {context:,} tokens; raise --context")
@@ -47,7 +52,7 @@ def pace_of(question: Question, model: Model, estimate: Estimate, package: str) 
 
 def with_pace(question: Question, model: Model, estimate: Estimate, package: str) -> Estimate:
     """The estimate with speed and cost, where both its engine and its devices are known."""
-    if package not in ENGINES or not _runs(estimate):
+    if not _runs(estimate) or question.train:
         return estimate
     try:
         found = pace_of(question, model, estimate, package)
@@ -55,6 +60,12 @@ def with_pace(question: Question, model: Model, estimate: Estimate, package: str
         known = any(device.bandwidth for device in devices_of(question, estimate))
         return replace(estimate, notes=(*estimate.notes, f"No speed: {error}.")) if known else estimate
     return replace(estimate, speed=speed_dict(found.speed), cost=cost_dict(found.cost) if found.cost else None)
+
+
+def _check(estimate: Estimate, package: str) -> None:
+    """NotKnownError where no speeds of the engine are known."""
+    if package not in ENGINES:
+        raise NotKnownError(f"no published runs of {estimate.engine} are known, and those of other engines say nothing of it")
 
 
 def _runs(estimate: Estimate) -> bool:
