@@ -113,40 +113,28 @@ def offload() -> str:
 
 
 ENGINES = {"vllm": "vLLM", "sglang": "SGLang", "exllamav3": "ExLlamaV3", "mlx": "MLX-LM"}
-_LEFT_OUT = {"machine": "the machine", "model": "the model", "quant": "the number of bits"}
+SEVERAL = {"llama.cpp, DGX Spark": ("llama.cpp", "cuda-gb10"), "llama.cpp, M2 Ultra": ("llama.cpp", "metal"), "vLLM, RTX 3090": ("vllm", "")}
+"""machine -> engine and group of its rows of several sequences"""
 
 
 def engines() -> str:
-    """Engines other than llama.cpp: decoding of one sequence."""
+    """Engines other than llama.cpp with one sequence, and several at a time: what of their rows is left out together is named."""
     cells = []
     for engine, title in ENGINES.items():
         guesses = engines_fit.unseen(engine)
-        band = engines_fit.sure(fit.band_of(guesses))
         devices = {guess.row["device"].split("x ")[-1] for guess in guesses}
-        shown = f"{band['low']:.2f} to {band['high']:.2f}", _share(inside(guesses, band), len(guesses))
-        left = _LEFT_OUT[engines_fit.LEFT_OUT[engine]]
-        cells.append((title, len(devices), len(guesses), *_errors(guess.off for guess in guesses), left, fit_kin(engine), *shown))
-    return table("engine|kinds of machine|rows|median|p90|left out|drawn to|band|rows inside", cells, "kinds of machine|rows|median|p90|rows inside")
-
-
-def fit_kin(engine: str) -> str:
-    """The group that an engine's constants are drawn to."""
-    return f"llama.cpp, {engines_fit.KIN[engine]}"
-
-
-def batches() -> str:
-    """Several sequences at a time, models left out one by one."""
-    cells = []
-    known = {"llama.cpp, DGX Spark": ("llama.cpp", "cuda-gb10"), "llama.cpp, M2 Ultra": ("llama.cpp", "metal"), "vLLM, RTX 3090": ("vllm", "")}
-    for title, of in known.items():
+        where = "RTX 3090" if devices == {"RTX 3090"} else f"{len(devices)} machines"
+        cells.append(_unseen_row(f"{title}, {where}", "1", engines_fit.LEFT_OUT[engine], guesses))
+    for title, of in SEVERAL.items():
         guesses = engines_fit.unseen_steps(*of)
-        band = engines_fit.sure(fit.band_of(guesses))
-        users = sorted({guess.row["users"] for guess in guesses})
-        models = len({guess.row["model"] for guess in guesses})
-        shown = f"{band['low']:.2f} to {band['high']:.2f}", _share(inside(guesses, band), len(guesses))
-        cells.append((title, models, len(guesses), f"{users[0]} to {users[-1]}", *_errors(guess.off for guess in guesses), *shown))
-    titles = "engine and machine|models|rows|sequences|median|p90|band|rows inside"
-    return table(titles, cells, "models|rows|median|p90|rows inside")
+        cells.append(_unseen_row(title, f"2 to {max(guess.row['users'] for guess in guesses)}", "model", guesses))
+    return table("runs|at a time|left out|rows|median|p90|from|to|inside", cells, "at a time|rows|median|p90|from|to|inside")
+
+
+def _unseen_row(title: str, users: str, left_out: str, guesses: Sequence[Guess]) -> tuple[Any, ...]:
+    band = engines_fit.sure(fit.band_of(guesses))
+    errors = _errors(guess.off for guess in guesses)
+    return title, users, left_out, len(guesses), *errors, f"{band['low']:.2f}", f"{band['high']:.2f}", inside(guesses, band)
 
 
 BLOCKS: dict[str, Callable[[], str]] = {
@@ -156,6 +144,5 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "speed-prompts": prompts,
     "speed-offload": offload,
     "speed-engines": engines,
-    "speed-batch": batches,
 }
 """block of the page -> what writes it"""
