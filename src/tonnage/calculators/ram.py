@@ -155,7 +155,9 @@ def warnings(kit: Kit) -> Iterator[str]:
     """What cannot be, or is of no kit that is sold."""
     cas = kit.cas_ns
     if cas is not None and cas > _SLOW_NS:
-        clock = f"; if {kit.mt_s} is the clock in MHz, ask for {_doubled(kit).name}" if _FAST_NS < cas / 2 <= _SLOW_NS and _runs(_doubled(kit)) else ""
+        doubled = _doubled(kit)
+        meant = _FAST_NS < cas / 2 <= _SLOW_NS and _runs(doubled)
+        clock = f"; if {kit.mt_s} is the clock in MHz, ask for {doubled.name}" if meant else ""
         yield f"a first word after {cas:.1f} ns is slower than any kit that is sold{clock}"
     elif kit.called_mhz:
         yield f"{kit.mt_s} is taken as MT/s, as kits are sold; the clock is {kit.mt_s // 2} MHz"

@@ -181,8 +181,9 @@ def _of_speculation(question: Question, work: Work) -> list[str]:
         return []
     low, likely, high = speculation.acceptances(work.draft, None)
     hang = ": it hangs on how much of the text was there before" if work.draft.guesses else ""
+    drafter = "lookup" if work.draft.guesses else "the draft model" if question.draft else "the model's own head"
     tokens = f"{work.draft.tokens} token{'s' if work.draft.tokens > 1 else ''}"
-    return [f"Speculation: {tokens} drafted; acceptance {low:g} to {high:g} assumed, likely {likely:g}{hang}."]
+    return [f"Speculation: {tokens} drafted by {drafter}; acceptance {low:g} to {high:g} assumed, likely {likely:g}{hang}."]
 
 
 def as_dict(speed: Speed) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def run(call: Call) -> int:
     """Amounts of a million tokens, a day and a month."""
     question, model, attached = open_question(of_pairs(pairs_of(call)), call.access)
     found = estimate(question, model, attached)
-    pace = pace_of(question, model, found, engine_of(question))
+    pace = pace_of(question, model, found, engine_of(question), attached)
     if pace.cost is None:
         raise QuestionError("the power of the machine is not known: say --power-limit, --host-watts or --rent")
     rows = [*_rows(pace.cost)]

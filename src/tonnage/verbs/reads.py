@@ -45,7 +45,7 @@ def run(call: Call) -> int:
         return _levels(call)
     question, model, attached = open_question(of_pairs(pairs_of(call)), call.access)
     found = estimate(question, model, attached)
-    speed = pace_of(question, model, found, engine_of(question)).speed
+    speed = pace_of(question, model, found, engine_of(question), attached).speed
     rows = [_share(*row) for row in shares_of(_together(speed))]
     columns = (*SHARES, _SCALE) if style_of(call).bars and call.format == "table" else SHARES
     return print_rows(call, columns, rows, {"question": {**found.question, **to_dict(question)}, "bound_by": speed.bound_by}, [*_notes(speed)])

@@ -59,7 +59,7 @@ def run(call: Call) -> int:
     question, model, attached = open_question(of_pairs(pairs_of(call)), call.access)
     found = estimate(replace(question, depth=None), model, attached)
     depths = _depths(question, int(found.question["context"]))
-    paces = [pace_of(replace(question, depth=depth), model, found, engine_of(question)) for depth in depths]
+    paces = [pace_of(replace(question, depth=depth), model, found, engine_of(question), attached) for depth in depths]
     asked = {**found.question, **to_dict(question)}
     rows = [_row(pace.speed) for pace in paces]
     several = any(pace.speed.together for pace in paces)

@@ -37,9 +37,15 @@ def answer(question: Question, model: Model, attached: Attached = NOTHING) -> Es
         devices=device_answers(lines, gpus, host_of(question, gpus), settings),
         engine=f"llama.cpp {settings.build.name}",
         command={"llama.cpp": launch(question, model, settings, recipe.full_name.replace("/", "-"), not gpus)},
-        notes=(*attached.notes, *notes(question, model, tensors, settings, placement, gpus, fitted=fitted)),
+        notes=(*attached.notes, *_of_draft(question, attached), *notes(question, model, tensors, settings, placement, gpus, fitted=fitted)),
         caches=caches(model, settings),
     )
+
+
+def _of_draft(question: Question, attached: Attached) -> tuple[str, ...]:
+    if attached.draft is None:
+        return ()
+    return (f"The memory of the draft model is not in this answer: `tonnage estimate {question.draft}` tells it.",)
 
 
 def weights_on_gpus(question: Question, model: Model) -> tuple[WeightsAnswer, int]:

@@ -67,6 +67,7 @@ def options(question: Question, settings: Settings) -> list[tuple[str, ...]]:
         ("-sm", question.split_mode if question.split_mode not in (None, "layer") else None),
         ("--mmproj", question.mmproj or None),
         ("--spec-type", "draft-mtp" if settings.n_draft else None),
+        ("--spec-draft-model", question.draft or None),
     )
     switches = (
         ("--swa-full", settings.swa_full),

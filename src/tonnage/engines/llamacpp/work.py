@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from tonnage.engines.llamacpp import placement_of
+from tonnage.engines.llamacpp.build import build_of
 from tonnage.engines.llamacpp.placement import HOST, Placement
 from tonnage.engines.llamacpp.reads import Reads, is_expert, read_of, reads_by_device, tensors_read
 from tonnage.engines.llamacpp.settings import Settings
@@ -61,6 +62,15 @@ def _draft(model: Model, tensors: tuple[Tensor, ...], settings: Settings, placem
     sizes = {tensor.name: tensor.nbytes for tensor in tensors if tensor.name in ("output.weight", "token_embd.weight")}
     output = sizes.get("output.weight") or sizes.get("token_embd.weight", 0)
     return Draft(settings.n_draft, block + output, 1, placement.output if placement.devices else HOST)
+
+
+def with_draft(found: Work, question: Question, draft: Model) -> Work:
+    """The same with a smaller model that drafts: it lies on the device of the output, and sees the same depth."""
+    alone = Question(model=question.draft or "", backend=question.backend, depth=question.depth, context=question.context)
+    build = build_of(question.engine_version)
+    reads = work(alone, draft)
+    device = max(place.device for place in found.places)
+    return found._replace(draft=Draft(build.n_draft, reads.bytes, sum(place.layers for place in reads.places), device))
 
 
 def _read_of_draft(model: Model, tensor: Tensor) -> int:
