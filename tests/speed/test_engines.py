@@ -9,11 +9,12 @@ from tonnage.cli import main
 from tonnage.engines.mlx.work import work as mlx_work
 from tonnage.engines.vllm.work import work as vllm_work
 from tonnage.hardware.devices import catalogue, find
+from tonnage.hardware.groups import table
 from tonnage.question import Question
 from tonnage.source import open_question
 from tonnage.speed.answer import speed_of
 from tonnage.speed.batch import EIGHT_BIT, full_rate
-from tonnage.speed.constants import engine_group, table
+from tonnage.speed.constants import engine_group
 from tonnage.speed.sources import source_of
 from tonnage.work import HOST, Place, Work
 

@@ -3,9 +3,7 @@
 from functools import cache
 from typing import Any, NamedTuple
 
-from tonnage import data
-
-TABLE = "speed.json"
+from tonnage.hardware.groups import table
 
 
 class Decode(NamedTuple):
@@ -107,8 +105,3 @@ def engine_group(name: str) -> Group | None:
 
 def _band(row: Any) -> Band:
     return Band(row["low"], row["high"])
-
-
-def table() -> Any:
-    """The packaged table."""
-    return data.load_json(TABLE)

@@ -5,13 +5,11 @@ from typing import NamedTuple
 
 from tonnage.calculators.ram import EXPERTS, STREAMING
 from tonnage.calculators.transfer import links
+from tonnage.hardware.groups import HBM, group_name
 from tonnage.hardware.ram import Ram
 from tonnage.hardware.types import Device
 from tonnage.speed.constants import Band, Group, engine_group, group
 
-HBM = ("6.0", "7.0", "8.0", "9.0", "10.0", "10.3")
-"""compute capabilities of NVIDIA's chips with stacked memory"""
-GB10 = "12.1"
 EXPERTS_BAND = Band(0.8, 1.5)
 """measured over predicted for experts in RAM: eight machines at 0.37 to 0.67 of their bandwidth, 0.45 in the middle"""
 UNPROVEN = Band(0.5, 1.6)
@@ -61,15 +59,6 @@ def _is_measured(device: Device, backend: str) -> bool:
 def wider(band: Band, other: Band = UNPROVEN) -> Band:
     """A band that holds both."""
     return Band(min(band.low, other.low), max(band.high, other.high))
-
-
-def group_name(device: Device, backend: str) -> str:
-    """The group of the table that behaves like the device."""
-    if backend == "cuda":
-        return "cuda-gb10" if device.compute_capability == GB10 else "cuda-hbm-2024" if device.compute_capability in HBM else "cuda"
-    if backend in ("vulkan", "rocm"):
-        return f"apu-{backend}" if device.kind == "unified" else backend
-    return backend
 
 
 def _tflops(device: Device) -> float | None:
