@@ -272,6 +272,8 @@ def offload_seconds(row: Row, constants: tuple[float, ...], efficiency: float) -
 
 def table() -> dict[str, Any]:
     """The whole table."""
+    import fit_engines  # which asks this module for the constants that engines are drawn to
+
     groups = {}
     for group in sorted({row["group"] for row in rows("decode")}):
         mine = [row for row in rows("decode") if row["group"] == group]
@@ -287,10 +289,11 @@ def table() -> dict[str, Any]:
     about = "seconds over seconds at the full rate: weights, cache; microseconds per layer: dense, experts; added to weights for two dies"
     return {
         "about": about,
-        "source": "scripts/fit_speed.py, from published runs of llama.cpp of 2024 to 2026 (tests/data/speeds.json.gz)",
+        "source": "scripts/fit_speed.py, from published runs of 2024 to 2026 (tests/data/speeds.json.gz, tests/data/engine-speeds.json.gz)",
         "experts_in_ram": 0.45,
-        "bands": bands(),
+        "bands": bands() | {"batch": fit_engines.batches()},
         "groups": groups,
+        "engines": fit_engines.engines(),
     }
 
 

@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import fit_engines as engines_fit
 import fit_speed as fit
 from fit_speed import Guess, Row
 from generated import table
@@ -111,11 +112,37 @@ def offload() -> str:
     )
 
 
+ENGINES = {"vllm": "vLLM", "sglang": "SGLang", "exllamav3": "ExLlamaV3", "mlx": "MLX-LM"}
+SEVERAL = {"llama.cpp, DGX Spark": ("llama.cpp", "cuda-gb10"), "llama.cpp, M2 Ultra": ("llama.cpp", "metal"), "vLLM, RTX 3090": ("vllm", "")}
+"""machine -> engine and group of its rows of several sequences"""
+
+
+def engines() -> str:
+    """Engines other than llama.cpp with one sequence, and several at a time: what of their rows is left out together is named."""
+    cells = []
+    for engine, title in ENGINES.items():
+        guesses = engines_fit.unseen(engine)
+        devices = {guess.row["device"].split("x ")[-1] for guess in guesses}
+        where = "RTX 3090" if devices == {"RTX 3090"} else f"{len(devices)} machines"
+        cells.append(_unseen_row(f"{title}, {where}", "1", engines_fit.LEFT_OUT[engine], guesses))
+    for title, of in SEVERAL.items():
+        guesses = engines_fit.unseen_steps(*of)
+        cells.append(_unseen_row(title, f"2 to {max(guess.row['users'] for guess in guesses)}", "model", guesses))
+    return table("runs|at a time|left out|rows|median|p90|from|to|inside", cells, "at a time|rows|median|p90|from|to|inside")
+
+
+def _unseen_row(title: str, users: str, left_out: str, guesses: Sequence[Guess]) -> tuple[Any, ...]:
+    band = engines_fit.sure(fit.band_of(guesses))
+    errors = _errors(guess.off for guess in guesses)
+    return title, users, left_out, len(guesses), *errors, f"{band['low']:.2f}", f"{band['high']:.2f}", inside(guesses, band)
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "speed-decode": decode,
     "speed-groups": groups,
     "speed-bands": bands,
     "speed-prompts": prompts,
     "speed-offload": offload,
+    "speed-engines": engines,
 }
 """block of the page -> what writes it"""

@@ -135,6 +135,18 @@ def test_the_models_own_head_drafts():
     assert asked("qwen3.6-27b", quant="Q4_K_M").draft is None
 
 
+def test_a_smaller_model_drafts():
+    """All its weights are read for each drafted token; with an acceptance it makes a large model faster, and never without."""
+    keys = {"device": "2x RTX 3090", "quant": "Q4_K_M", "context": 4096}
+    plain = estimate("qwen3-32b", **keys)
+    drafted, never = (estimate("qwen3-32b", draft="qwen3-0.6b", acceptance=share, **keys) for share in (0.8, 0))
+    plain_speed, with_draft, without = (found.speed["decode_tokens_per_second"]["likely"] for found in (plain, drafted, never))
+
+    assert without < plain_speed < with_draft
+    assert "--spec-draft-model qwen3-0.6b" in drafted.command["llama.cpp"]
+    assert any("memory of the draft model is not in this answer" in note for note in drafted.notes)
+
+
 COMMANDS = [
     (("speed", LLAMA, "-d", "RTX 4090"), "tokens/s"),
     (("speed", LLAMA, "-d", "RTX 4090", "--depth", "8K"), "8,192"),

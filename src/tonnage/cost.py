@@ -24,7 +24,7 @@ class Cost:
 
     currency: str
     output: Range
-    """a million generated tokens, one request at a time"""
+    """a million generated tokens: of all users together where there are several"""
     input: Range | None
     """a million prompt tokens; None where the speed of prompts is not known"""
     per_day: float
@@ -77,12 +77,13 @@ def _rented(question: Question, speed: Speed, rent: float) -> Cost:
 
 
 def _cost(question: Question, speed: Speed, currency: str, million: Any, per_day: float, hours: float, watts: float | None, basis: str) -> Cost:
+    rate = speed.together.total if speed.together else speed.decode
     return Cost(
         currency=currency,
-        output=million(speed.decode),
+        output=million(rate),
         input=million(speed.prefill) if speed.prefill else None,
         per_day=per_day,
-        tokens_per_day=speed.decode.likely * hours * _SECONDS,
+        tokens_per_day=rate.likely * hours * _SECONDS,
         wall_watts=watts,
         basis=basis,
         token_price=question.token_price,

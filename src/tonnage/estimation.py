@@ -43,7 +43,7 @@ def estimate(question: Question, model: Model, attached: Attached = NOTHING) -> 
         return found
     from tonnage.pace import with_pace  # an answer without a device has no speed, and does not wait for it
 
-    return with_pace(question, model, found, engine_of(question))
+    return with_pace(question, model, found, engine_of(question), attached)
 
 
 def planned(question: Question, model: Model, attached: Attached = NOTHING, *, others: bool = True) -> Estimate:

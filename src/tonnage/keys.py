@@ -172,20 +172,20 @@ GROUPS = (
     )),
     Group("speed", (
         Key("prompt", "tokens", "tokens of a prompt, for the time to the first token", "512", minimum=1, metavar="TOKENS"),
-        Key("acceptance", "number", "share of drafted tokens that is accepted, for speculative decoding", "0.5 to 0.9, likely 0.7"),
+        Key("acceptance", "number", "share of drafted tokens that is accepted, for speculative decoding", "0.5 to 0.9, likely 0.7", unit="%"),
         Key("disk", "text", "where the file is read from: a link such as NVMe Gen4, or a rate such as 500MB/s", "NVMe PCIe 4.0 x4", metavar="LINK"),
         Key("internet", "text", "what the file is downloaded over: a link or a rate", "Cable/fibre 100 Mb/s", metavar="LINK"),
     )),
     Group("cost", (
         Key("price", "number", "price of a kilowatt-hour", "the country's", unit="/kWh", metavar="PRICE"),
-        Key("hours", "number", "hours of use per day", "8"),
+        Key("hours", "number", "hours of use per day", "8", unit="h"),
         Key("rent", "number", "price of an hour of the machine, in place of electricity", "none", unit="/h", metavar="PRICE"),
         Key("country", "text", "whose price of electricity, by name or code", "world average", metavar="COUNTRY"),
         Key("token_price", "number", "price of a million tokens elsewhere, for the break-even", "none", metavar="PRICE"),
         Key("power_limit", "number", "watts that each device may draw", "the device's rating", unit="W", metavar="WATTS"),
         Key("host_watts", "number", "watts of the rest of the machine under load", "60 beside cards", unit="W", metavar="WATTS"),
         Key("idle_watts", "number", "watts of the machine outside of its hours", "0", unit="W", metavar="WATTS"),
-        Key("psu", "number", "efficiency of the power supply", "0.9"),
+        Key("psu", "number", "efficiency of the power supply", "0.9", unit="%"),
     )),
 )  # fmt: skip
 

@@ -12,13 +12,17 @@ from tonnage.frozen import dataclass, replace
 from tonnage.hardware.budget import budgets_of
 from tonnage.hardware.ram import Ram, parse_ram
 from tonnage.hardware.types import Device
-from tonnage.model.types import Model
+from tonnage.model.types import NOTHING, Attached, Model
 from tonnage.question import Question
 from tonnage.speed.answer import NotKnownError, Speed, speed_of
 from tonnage.speed.answer import as_dict as speed_dict
 
-ENGINES = {"tonnage.engines.llamacpp": "tonnage.engines.llamacpp.work"}
-"""package of an engine -> module with `work(question, model)`, for the engines whose reads are known"""
+ENGINES = {f"tonnage.engines.{name}": f"tonnage.engines.{name}.work" for name in ("llamacpp", "vllm", "sglang", "mlx", "exllamav3")}
+"""package of an engine -> module with `work(question, model)`, for the engines of which speeds are known"""
+
+
+PLACES = ("tonnage.engines.llamacpp",)
+"""engines that can leave layers in RAM"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,32 +33,42 @@ class Pace:
     cost: Cost | None
 
 
-def pace_of(question: Question, model: Model, estimate: Estimate, package: str) -> Pace:
+def pace_of(question: Question, model: Model, estimate: Estimate, package: str, attached: Attached = NOTHING) -> Pace:
     """Speed and cost; NotKnownError where a bandwidth is missing, QuestionError where the placement does not run."""
     if not _runs(estimate):
         told = estimate.verdict.text if estimate.verdict else ""
-        raise QuestionError(f"it does not run: {told}; see --n-cpu-moe, --gpu-layers")
+        raise QuestionError(f"it does not run: {told}; see {'--n-cpu-moe, --gpu-layers' if package in PLACES else '--context, --users, --quant'}")
+    _check(estimate, package)
     context = int(estimate.question["context"])
     if (question.depth or 0) > context:
         raise QuestionError(f"depth={question.depth}: a request holds {context:,} tokens; raise --context")
     devices = devices_of(question, estimate)
     ram = _ram(question)
     missing = 0.0 if estimate.plan else missing_of(estimate)
-    work = import_module(ENGINES[package]).work(_as_planned(question, estimate.plan), model)
+    module = import_module(ENGINES[package])
+    work = module.work(_as_planned(question, estimate.plan), model)
+    if attached.draft is not None and package in PLACES:
+        work = module.with_draft(work, question, attached.draft)
     speed = speed_of(question, work, devices, ram, str(estimate.question["backend"]), missing)
     return Pace(speed, cost_of(question, speed, devices))
 
 
-def with_pace(question: Question, model: Model, estimate: Estimate, package: str) -> Estimate:
+def with_pace(question: Question, model: Model, estimate: Estimate, package: str, attached: Attached = NOTHING) -> Estimate:
     """The estimate with speed and cost, where both its engine and its devices are known."""
-    if package not in ENGINES or not _runs(estimate):
+    if not _runs(estimate) or question.train:
         return estimate
     try:
-        found = pace_of(question, model, estimate, package)
+        found = pace_of(question, model, estimate, package, attached)
     except NotKnownError as error:
         known = any(device.bandwidth for device in devices_of(question, estimate))
         return replace(estimate, notes=(*estimate.notes, f"No speed: {error}.")) if known else estimate
     return replace(estimate, speed=speed_dict(found.speed), cost=cost_dict(found.cost) if found.cost else None)
+
+
+def _check(estimate: Estimate, package: str) -> None:
+    """NotKnownError where no speeds of the engine are known."""
+    if package not in ENGINES:
+        raise NotKnownError(f"no published runs of {estimate.engine} are known, and those of other engines say nothing of it")
 
 
 def _runs(estimate: Estimate) -> bool:

@@ -12,6 +12,9 @@ from tonnage.units import parse_bytes, parse_tokens
 MAX_INTEGER = 2**63 - 1
 MAX_TEXT = 4096
 _MAX_NUMBER_TEXT = 32
+_MOST = 10**18
+_EXAMPLES = {"/kWh": "0.30", "/h": "0.79", "W": "350", "h": "8", "%": "90"}
+"""unit -> a number that it may stand behind"""
 _COUNT = r"-?[0-9]+"
 _NUMBER = r"[0-9]+(\.[0-9]+)?([eE]-?[0-9]+)?"
 _UNITS = ((1024**4, "TiB"), (1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB"))
@@ -57,7 +60,7 @@ def allowed(key: Key) -> str:
     if key.kind == "count":
         least = f" of at least {max(key.minimum, 0)}" if key.minimum else ""
         return f"must be a whole number{least}{words}"
-    example = f", such as 0.30{key.unit}" if key.unit.startswith("/") else f", such as 350{key.unit}" if key.unit else ""
+    example = f", such as {_EXAMPLES[key.unit]}{key.unit}" if key.unit else ""
     return _ALLOWED[key.kind] + example + words
 
 
@@ -68,7 +71,7 @@ _ALLOWED = {
     "tokens": "must be a count of tokens such as 32768 or 256K",
     "size": "must be a size such as 512MiB or 24GB",
     "sizes": "must be a size such as 512MiB, or one per device: 512MiB,1GiB",
-    "number": "must be a number that is not negative",
+    "number": "must be a number that is not negative, and below 10^18",
     "numbers": "must be numbers such as 3,1",
 }
 
@@ -131,7 +134,8 @@ def _number(key: Key, value: Any) -> float:
     if isinstance(value, str):
         written = _without(value.strip(), key.unit)
         number = float(written) if len(value) <= _MAX_NUMBER_TEXT and re.fullmatch(_NUMBER, written) else None
-    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= MAX_INTEGER or not math.isfinite(number):
+        number = number / 100 if number is not None and key.unit == "%" and value.strip().endswith("%") else number
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < _MOST or not math.isfinite(number):
         raise fail(key, value)
     return float(number)
 

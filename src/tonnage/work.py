@@ -23,10 +23,12 @@ class Place(NamedTuple):
     """weights that one token runs through"""
     stored: int
     """bytes of all weights that lie there and are read by some token"""
+    ranks: int = 1
+    """devices from this one on that do the same at the same time, each on its own part"""
 
     @property
     def bytes(self) -> int:
-        """All that one token reads there."""
+        """All that one token reads there, on one rank."""
         return self.dense + self.experts + self.cache + self.state
 
 
@@ -44,14 +46,16 @@ class Attention(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """Speculative decoding with the model's own head."""
+    """Speculative decoding: what guesses tokens ahead, the model's own head or a smaller model."""
 
     tokens: int
     """drafted ahead in a round"""
     bytes: int
-    """that one drafted token reads, the output included"""
+    """that one drafted token reads on one rank, the output included; 0 where text alone is looked up"""
     layers: int
     device: int
+    guesses: bool = False
+    """tokens are looked up in the text before: how many are accepted hangs on the text"""
 
 
 class Work(NamedTuple):
@@ -72,6 +76,17 @@ class Work(NamedTuple):
     offloads: bool
     """prompts are computed on a GPU with weights that lie in host memory"""
     draft: Draft | None = None
+    engine: str = ""
+    """whose constants hold; empty for llama.cpp, whose go by device and backend"""
+    users: int = 1
+    """requests that are answered at a time"""
+    replicas: int = 1
+    """copies of the model among which they are shared out"""
+
+    @property
+    def sequences(self) -> int:
+        """Requests of the replica that has the most."""
+        return -(-self.users // self.replicas)
 
     @property
     def has_experts(self) -> bool:
@@ -81,4 +96,4 @@ class Work(NamedTuple):
     @property
     def bytes(self) -> int:
         """All that one token reads."""
-        return sum(place.bytes for place in self.places)
+        return sum(place.bytes * place.ranks for place in self.places)

@@ -15,6 +15,7 @@ if not (ROOT / "scripts").exists():
     pytest.skip("the scripts are not beside the tests", allow_module_level=True)
 sys.path.insert(0, str(ROOT / "scripts"))
 
+import fit_engines as engines  # noqa: E402
 import fit_speed as fit  # noqa: E402
 import make_speed_accuracy as told  # noqa: E402
 
@@ -69,6 +70,35 @@ def test_no_measured_row_is_impossible():
     """No row reads faster than its memory: such rows are faults of measurement."""
     for row in fit.rows("decode"):
         assert row["tokens_per_s"] * (row["bytes_read"] + row["kv_bytes_read"]) <= fit.bandwidth(row)
+
+
+@pytest.mark.parametrize(("engine", "rows"), [("vllm", 18), ("sglang", 9), ("exllamav3", 10), ("mlx", 16)])
+def test_bands_of_engines_hold_nine_rows_of_ten(engine, rows):
+    """Rows are predicted without their machine, model or number of bits; few of them have a wide band."""
+    guesses = engines.unseen(engine)
+    band = engines.sure(fit.band_of(guesses))
+
+    assert rows == len(guesses)
+    assert 0.9 * rows <= told.inside(guesses, band)
+    assert band["low"] <= 0.5 < 1.6 <= band["high"]
+
+
+@pytest.mark.parametrize(("of", "rows"), [(("llama.cpp", "cuda-gb10"), 120), (("llama.cpp", "metal"), 90), (("vllm", ""), 15)])
+def test_several_sequences_at_a_time(of, rows):
+    """Half of the rows lie within 0.2 with their model left out, and nine of ten in the band."""
+    guesses = engines.unseen_steps(*of)
+
+    assert rows == len(guesses)
+    assert statistics.median(sizes(guesses)) <= 0.2
+    assert 0.9 * rows <= told.inside(guesses, engines.sure(fit.band_of(guesses)))
+
+
+def test_no_measured_row_of_an_engine_is_impossible():
+    """One sequence at a time reads no faster than the memory of all its ranks."""
+    for row in engines.evidence():
+        if row["users"] == 1 and row["metric"] == "decode":
+            ranks = max(place.ranks for place in row["work"].places)
+            assert row["tokens_per_s"] * row["work"].bytes <= ranks * row["bandwidth"]
 
 
 def test_the_packaged_constants_are_not_stale():

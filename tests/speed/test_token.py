@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 
 from tonnage.errors import QuestionError
 from tonnage.hardware.devices import catalogue, find
+from tonnage.hardware.groups import group_name, table
 from tonnage.hardware.ram import Ram
 from tonnage.question import Question
 from tonnage.speed import limit, speculation
 from tonnage.speed.answer import NotKnownError, speed_of
-from tonnage.speed.constants import table
-from tonnage.speed.sources import group_name, source_of
+from tonnage.speed.sources import source_of
 from tonnage.speed.token import LAYERS, shares
 from tonnage.work import HOST, Draft, Place, Work
 

@@ -15,6 +15,7 @@ EXPERTS = 0.45
 
 _SPEEDS = {"DDR3": (800, 3200), "DDR4": (1600, 5600), "DDR5": (3200, 12000)}
 """MT/s at which a generation is made, overclocked modules included"""
+_ANY = (800, 12000)
 _BURST = {"DDR3": 8, "DDR4": 8, "DDR5": 16}
 _BYTES = 8
 """of one transfer of a channel; DDR5's two subchannels count as one"""
@@ -129,7 +130,7 @@ def check_speed(generation: str, mt_s: int, text: str) -> None:
 def _check(kit: Kit, text: str) -> None:
     if kit.generation and kit.generation not in _SPEEDS:
         raise QuestionError(f"kit={text[:60]!r}: {kit.generation} is not known; there are {', '.join(_SPEEDS)}", nearest(kit.generation, _SPEEDS, 1))
-    low, high = _SPEEDS.get(kit.generation or "", (800, 12000))
+    low, high = _SPEEDS.get(kit.generation or "", _ANY)
     if kit.mt_s < low <= 2 * kit.mt_s <= high:
         raise QuestionError(f"kit={text[:60]!r}: {kit.mt_s} is the clock in MHz; speed is counted in transfers, two a clock", (_doubled(kit).name,))
     if not low <= kit.mt_s <= high:
@@ -140,6 +141,12 @@ def _check(kit: Kit, text: str) -> None:
         raise QuestionError(f"kit={text[:60]!r}: a timing of 0 clocks is none")
 
 
+def _runs(kit: Kit) -> bool:
+    """Whether its generation is made at its speed."""
+    low, high = _SPEEDS.get(kit.generation or "", _ANY)
+    return low <= kit.mt_s <= high
+
+
 def _doubled(kit: Kit) -> Kit:
     return Kit(kit.generation, 2 * kit.mt_s, kit.cl, kit.trcd, kit.trp, kit.tras, kit.channels)
 
@@ -148,7 +155,9 @@ def warnings(kit: Kit) -> Iterator[str]:
     """What cannot be, or is of no kit that is sold."""
     cas = kit.cas_ns
     if cas is not None and cas > _SLOW_NS:
-        clock = f"; if {kit.mt_s} is the clock in MHz, ask for {_doubled(kit).name}" if cas / 2 > _FAST_NS else ""
+        doubled = _doubled(kit)
+        meant = _FAST_NS < cas / 2 <= _SLOW_NS and _runs(doubled)
+        clock = f"; if {kit.mt_s} is the clock in MHz, ask for {doubled.name}" if meant else ""
         yield f"a first word after {cas:.1f} ns is slower than any kit that is sold{clock}"
     elif kit.called_mhz:
         yield f"{kit.mt_s} is taken as MT/s, as kits are sold; the clock is {kit.mt_s // 2} MHz"

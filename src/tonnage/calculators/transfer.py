@@ -36,6 +36,8 @@ _ALIASES: Mapping[str, str] = {
 
 _JOINS = r"\s*(?:>|\+|->|→)\s*"
 _LARGEST = 10**18
+_FEW = 10**6
+"""a bare number below it is hardly meant as bytes"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +121,8 @@ def _starts(plain: str, wanted: str) -> bool:
 
 
 def _rate(text: str) -> float | None:
-    """10^6 bytes a second of a written rate; a small b is bits, a large B bytes."""
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([kKMGT]?)(i?)(B|b|bit)(?:/s|ps)", text)
+    """10^6 bytes a second of a written rate; a small b is bits, a large B bytes, and what bits are of may be left out: `100Mbit`."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([kKMGT]?)(i?)(?:(B|b)(?:/s|ps)|(bits?)(?:/s|ps)?)", text)
     if not match or float(match[1]) <= 0:
         return None
     base = 1024 if match[3] else 1000
@@ -138,6 +140,8 @@ def parse_size(text: str) -> int:
     size = parse_bytes(text) if len(text) <= 32 else None
     if not size or size > _LARGEST:
         raise QuestionError(f"size={text[:60]!r}: must be a size such as 76.5GB (10^9 bytes) or 20GiB (2^30)")
+    if size < _FEW and text.strip().replace(".", "").isdigit():
+        raise QuestionError(f"size={text[:60]!r}: of what? a size has its unit", (f"{text.strip()}GB", f"{text.strip()}GiB"))
     return size
 
 

@@ -72,7 +72,8 @@ def _table(lines: list[str], named: str) -> str:
     right = [' class="n"' if mark.endswith(":") else ' class="wrap"' for mark in rule]
 
     def row(cells: list[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}{side}>{inline(cell)}</{tag}>" for side, cell in zip(right, cells, strict=False)) + "</tr>"
+        # HTML ends rows and cells by itself where the next one begins, and long tables are light that way
+        return "<tr>" + "".join(f"<{tag}{side}>{inline(cell)}" for side, cell in zip(right, cells, strict=False))
 
     body = "".join(row(cells, "td") for cells in rows)
     table = f"<table><thead>{row(head, 'th')}</thead><tbody>{body}</tbody></table>"

@@ -115,7 +115,7 @@ def page(query: str, site: Site, name: str) -> str:
     if tool is None:
         raise NotFoundError(f"/tools/{name}/", tuple(TOOLS))
     fields = fields_of(query) or [(field.name, field.value) for field in tool.fields if field.value]
-    asked = api.query_of([(key, value) for key, value in fields if value])
+    asked = api.query_of(_without_default([(key, value) for key, value in fields if value], tool))
     found = json.loads(api.answer(name, asked, site))
     columns = [column for column in tool.columns if any(row.get(column.key) is not None for row in found["rows"])]
     rows = [[(column.show(row.get(column.key)), column.right) for column in columns] for row in found["rows"]]
@@ -123,6 +123,14 @@ def page(query: str, site: Site, name: str) -> str:
     held = {field.name: [value for key, value in fields if key == field.name] for field in tool.fields}
     values |= {"tool": tool, "name": name, "columns": columns, "rows": rows, "held": held, "notes": found.get("notes", []), "asked": asked}
     return templates.render("tool.html", chart=_chart(name, found["rows"]), **values)
+
+
+def _without_default(fields: list[tuple[str, str]], tool: Tool) -> list[tuple[str, str]]:
+    """A price that was typed stands for the country that the form holds before anything is asked."""
+    default = next((field.value for field in tool.fields if field.name == "country"), "")
+    if not any(key == "price" for key, _ in fields):
+        return fields
+    return [(key, value) for key, value in fields if (key, value) != ("country", default)]
 
 
 def _chart(name: str, rows: list[Row]) -> str:

@@ -8,7 +8,7 @@ What a prediction does not know: the safetensors headers (about 130 bytes a tens
 prediction whose shape the published count does not prove; those are counted in BF16, with a band.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from tonnage.errors import UnsupportedError, nearest
@@ -157,7 +157,7 @@ def predict(model: Model, name: str, *, mtp: bool = True) -> Prediction:
     `mtp` False leaves blocks of multi-token prediction out, as most quantisers do.
     """
     chosen = parse(name)
-    return _predict(model, chosen, _layout_of(chosen, model), lambda matrix: False, mtp)
+    return _predict(model, chosen, _layout_of(chosen, model), _none, mtp)
 
 
 def predict_scheme(model: Model, scheme: Scheme, *, mtp: bool = True) -> Prediction:
@@ -168,6 +168,27 @@ def predict_scheme(model: Model, scheme: Scheme, *, mtp: bool = True) -> Predict
     return _predict(model, chosen, _layout_of_scheme(scheme, model), _kept_by(scheme), mtp, layouts.mxfp4 if scheme.fp4_experts else None)
 
 
+def stored(model: Model, asked: str | Scheme) -> Iterator[tuple[Matrix, int]]:
+    """Every matrix of the text model without MTP, and the bytes of all its copies, in the format called `asked` or by a scheme."""
+    if isinstance(asked, Scheme):
+        name = asked.format if asked.method != "mlx" else "mlx-4bit"
+        chosen, layout, is_kept = parse(name)._replace(name=asked.format), _layout_of_scheme(asked, model), _kept_by(asked)
+    else:
+        chosen = parse(asked)
+        layout, is_kept = _layout_of(chosen, model), _none
+    for matrix in matrices(model, mtp=False):
+        nbytes = None if is_kept(matrix) else _one(matrix, chosen, layout, model.architecture)
+        yield matrix, _unquantised(matrix) if nbytes is None else nbytes * matrix.copies
+
+
+def _none(matrix: Matrix) -> bool:
+    return False
+
+
+def _unquantised(matrix: Matrix) -> int:
+    return matrix.elements * (4 if matrix.float32 else 2)
+
+
 def _predict(model: Model, chosen: Format, layout: Layout, is_kept: Callable[[Matrix], bool], mtp: bool, experts: Layout | None = None) -> Prediction:
     mtp = mtp and chosen.engines != _APPLE  # mlx-lm's sanitize drops these blocks
     table = matrices(model, mtp=mtp)
@@ -175,7 +196,7 @@ def _predict(model: Model, chosen: Format, layout: Layout, is_kept: Callable[[Ma
     for matrix in table:
         nbytes = None if is_kept(matrix) else _one(matrix, chosen, experts if experts and matrix.role == EXPERT else layout, model.architecture)
         if nbytes is None:
-            kept += matrix.elements * (4 if matrix.float32 else 2)
+            kept += _unquantised(matrix)
             continue
         quantised += nbytes * matrix.copies
         weights += matrix.elements

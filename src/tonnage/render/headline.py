@@ -51,7 +51,9 @@ def pace(estimate: Estimate) -> Iterator[str]:
     if speed:
         prompt = speed["prefill_tokens_per_second"]
         text = f"speed: {_range(speed['decode_tokens_per_second'])} tokens/s" + (f", prompt {_range(prompt)}" if prompt else "")
-        yield f"{text}; bound by {speed['bound_by']}"
+        yield f"{text}; bound by {speed['bound_by']}; fitted to {speed['rows']} published runs"
+        if speed["together"]:
+            yield f"{speed['together']['users']} at a time: {_range(speed['together']['tokens_per_second'])} tokens/s together"
     if cost:
         currency = f" {cost['currency']}".rstrip()
         text = f"cost: {_range(cost['per_million_output_tokens'], numbers.money)}{currency} per million tokens"

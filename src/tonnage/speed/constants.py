@@ -3,9 +3,7 @@
 from functools import cache
 from typing import Any, NamedTuple
 
-from tonnage import data
-
-TABLE = "speed.json"
+from tonnage.hardware.groups import table
 
 
 class Decode(NamedTuple):
@@ -38,6 +36,14 @@ class Band(NamedTuple):
     high: float
 
 
+class Batch(NamedTuple):
+    """What each further sequence of a step adds, over the time that it takes at the full rate."""
+
+    arithmetic: float
+    state: float
+    """beside its reading"""
+
+
 class Group(NamedTuple):
     """One group of machines that behave alike."""
 
@@ -49,6 +55,12 @@ class Group(NamedTuple):
     machines: int
     """on how many it was measured"""
     rows: int
+    batch: Batch
+    batch_band: Band
+    exchange_us: float = 0.0
+    """microseconds of a layer whose ranks exchange their parts"""
+    kin: str = ""
+    """the group that constants are drawn to where there are few rows"""
 
 
 @cache
@@ -56,18 +68,40 @@ def group(name: str) -> Group:
     """The constants of a group of the table."""
     row = table()["groups"][name]
     bands = table()["bands"]
-    decode, prefill = bands["decode"][row["band"]], bands["prefill"]["all"]
+    batch = bands["batch"].get(row["band"], bands["batch"]["all"])
     return Group(
         name,
         Decode(*row["decode"]),
         Prefill(*row["prefill"]),
-        Band(decode["low"], decode["high"]),
-        Band(prefill["low"], prefill["high"]),
+        _band(bands["decode"][row["band"]]),
+        _band(bands["prefill"]["all"]),
         row["machines"],
         row["rows"],
+        Batch(*batch["batch"]),
+        _band(batch),
     )
 
 
-def table() -> Any:
-    """The packaged table."""
-    return data.load_json(TABLE)
+@cache
+def engine_group(name: str) -> Group | None:
+    """The constants of an engine other than llama.cpp; None where no runs of it are known."""
+    row = table()["engines"].get(name)
+    if row is None:
+        return None
+    return Group(
+        name,
+        Decode(*row["decode"]),
+        Prefill(*row["prefill"]),
+        _band(row["band"]),
+        _band(row["prefill_band"]),
+        row["machines"],
+        row["rows"],
+        Batch(*row["batch"]),
+        _band(row["batch_band"]),
+        row["exchange_us"],
+        row["kin"],
+    )
+
+
+def _band(row: Any) -> Band:
+    return Band(row["low"], row["high"])

@@ -18,19 +18,32 @@ def seconds_per_token(work: Work, sources: Mapping[int, Source], prompt: int) ->
     Weights in host memory are copied to the first GPU for each micro-batch.
     """
     gpus = {device: source for device, source in sources.items() if device != HOST}
-    if not gpus or not work.offloads or any(source.tflops is None for source in gpus.values()):
+    if lacks(work, sources):
         return None
     first = gpus[min(gpus)]
     likely = sum(_compute(work, place.parameters, gpus.get(place.device, first), prompt) for place in work.places)
     likely += _attention(work, prompt, gpus)
     copied = sum(place.stored for place in work.places if place.device == HOST)
-    if copied and first.bus is None:
-        return None
     likely += copied / first.bus / min(work.ubatch, prompt) if copied and first.bus else 0.0
     if not likely:
         return None
     band = first.group.prefill_band
     return Range(likely / band.high, likely, likely / band.low)
+
+
+def lacks(work: Work, sources: Mapping[int, Source]) -> str:
+    """Which rate of a prompt is not known; empty where all are."""
+    gpus = [source for device, source in sorted(sources.items()) if device != HOST]
+    if not gpus:
+        return "how fast a CPU multiplies, by its cores and instructions, no published run tells"
+    if not work.offloads:
+        return "prompts are computed where the weights lie, and how fast a CPU multiplies no published run tells"
+    unknown = next((source.name for source in gpus if not source.tflops), None)
+    if unknown:
+        return f"the rate of arithmetic of {unknown} is not known"
+    if not gpus[0].bus and any(place.stored and place.device == HOST for place in work.places):
+        return f"the bus of {gpus[0].name}, over which weights in RAM are copied, is not known"
+    return ""
 
 
 def _compute(work: Work, parameters: int, source: Source, prompt: int) -> float:

@@ -5,13 +5,11 @@ from typing import NamedTuple
 
 from tonnage.calculators.ram import EXPERTS, STREAMING
 from tonnage.calculators.transfer import links
+from tonnage.hardware.groups import HBM, group_name
 from tonnage.hardware.ram import Ram
 from tonnage.hardware.types import Device
-from tonnage.speed.constants import Band, Group, group
+from tonnage.speed.constants import Band, Group, engine_group, group
 
-HBM = ("6.0", "7.0", "8.0", "9.0", "10.0", "10.3")
-"""compute capabilities of NVIDIA's chips with stacked memory"""
-GB10 = "12.1"
 EXPERTS_BAND = Band(0.8, 1.5)
 """measured over predicted for experts in RAM: eight machines at 0.37 to 0.67 of their bandwidth, 0.45 in the middle"""
 UNPROVEN = Band(0.5, 1.6)
@@ -34,11 +32,11 @@ class Source(NamedTuple):
     band: Band = UNPROVEN
 
 
-def source_of(device: Device, backend: str, name: str = "") -> Source | None:
-    """A GPU or a unified machine; None where its bandwidth is not known."""
-    if not device.bandwidth:
+def source_of(device: Device, backend: str, name: str = "", engine: str = "") -> Source | None:
+    """A GPU or a unified machine under an engine (empty: llama.cpp); None where its bandwidth, or any run of the engine, is not known."""
+    kind = engine_group(engine) if engine else group(group_name(device, backend))
+    if not device.bandwidth or kind is None:
         return None
-    kind = group(group_name(device, backend))
     return Source(
         name or device.name,
         float(device.bandwidth),
@@ -46,7 +44,7 @@ def source_of(device: Device, backend: str, name: str = "") -> Source | None:
         two_dies=device.vendor == "Apple" and "Ultra" in device.name,
         tflops=_tflops(device),
         bus=bus_of(device),
-        band=kind.band if _is_measured(device, backend) else _wider(kind.band),
+        band=kind.band if _is_measured(device, backend) else wider(kind.band),
     )
 
 
@@ -58,17 +56,9 @@ def _is_measured(device: Device, backend: str) -> bool:
     return device.vendor in _MEASURED.get(backend, ()) and device.compute_capability not in HBM and not device.arch.startswith("cdna")
 
 
-def _wider(band: Band) -> Band:
-    return Band(min(band.low, UNPROVEN.low), max(band.high, UNPROVEN.high))
-
-
-def group_name(device: Device, backend: str) -> str:
-    """The group of the table that behaves like the device."""
-    if backend == "cuda":
-        return "cuda-gb10" if device.compute_capability == GB10 else "cuda-hbm-2024" if device.compute_capability in HBM else "cuda"
-    if backend in ("vulkan", "rocm"):
-        return f"apu-{backend}" if device.kind == "unified" else backend
-    return backend
+def wider(band: Band, other: Band = UNPROVEN) -> Band:
+    """A band that holds both."""
+    return Band(min(band.low, other.low), max(band.high, other.high))
 
 
 def _tflops(device: Device) -> float | None:

@@ -9,6 +9,9 @@ from tonnage.work import Draft, Work
 
 ACCEPTANCE = (0.5, 0.7, 0.9)
 """assumed where none is given: low, likely, high"""
+LOOKED_UP = (0.0, 0.3, 0.85)
+"""the same for text that is looked up: with 4 tokens vLLM 0.25 was 1.2 to 1.5 times as fast with real prompts, and 2.6 to 3 times with
+repetitive ones (github.com/LottoLottoLotto/4x3090-llm-benchmarks, campaigns tli-real and tli-synth)"""
 PER_TOKEN = 0.25
 """share of a pass by which each further token lengthens it: Qwen3.6-27B with its own head reached 47.5 to 56.5 tokens a second with
 2 or 3 drafted on an RTX 3090 (github.com/noonghunna/club-3090, BENCHMARKS.md), an acceptance of 0.7 taken"""
@@ -40,8 +43,15 @@ def _times(share: Share, factor: float) -> Share:
     return share._replace(nbytes=round(share.nbytes * factor), seconds=share.seconds * factor, least=share.least * factor)
 
 
-def tokens_per_second(seconds: Range, drafted: int, acceptance: float | None) -> Range:
+def acceptances(draft: Draft, given: float | None) -> tuple[float, float, float]:
+    """(low, likely, high): as given, else what is assumed of a head, of a smaller model, or of text that is looked up."""
+    if given is not None:
+        return given, given, given
+    return LOOKED_UP if draft.guesses else ACCEPTANCE
+
+
+def tokens_per_second(seconds: Range, draft: Draft, acceptance: float | None) -> Range:
     """Tokens over the seconds of a round, with the acceptance given or with its assumed range."""
-    low, likely, high = (acceptance,) * 3 if acceptance is not None else ACCEPTANCE
+    drafted, (low, likely, high) = draft.tokens, acceptances(draft, acceptance)
     rounds = seconds.inverse()
     return Range(rounds.low * tokens_of(low, drafted), rounds.likely * tokens_of(likely, drafted), rounds.high * tokens_of(high, drafted))

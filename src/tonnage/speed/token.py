@@ -10,6 +10,7 @@ from tonnage.work import Place, Work
 
 LAYERS = "per layer"
 DISK = "disk"
+ARITHMETIC = "arithmetic"
 DISK_BAND = Band(0.3, 3.0)
 """paging is told by order of magnitude alone"""
 RANDOM = 0.3
@@ -21,8 +22,9 @@ class Share(NamedTuple):
 
     where: str
     what: str
-    """weights, experts, cache, state, disk, or what a layer costs whatever it reads"""
+    """weights, experts, cache, state, disk, arithmetic, or what a layer costs whatever it reads"""
     nbytes: int
+    """on all ranks together; seconds are those of one, as they work at the same time"""
     seconds: float
     least: float
     """seconds that the memory's full rate would take: no token is faster"""
@@ -53,15 +55,17 @@ def _of_place(place: Place, source: Source, moe: bool) -> Iterator[Share]:
     found = decode.terms(place.dense + place.experts - apart, place.cache + place.state, place.layers, moe, source.bandwidth, source.two_dies)
     spent = decode.spent(source.group.decode, found)
     told = (("weights", place.dense, spent.weights), ("experts", place.experts - apart, spent.weights), ("cache", place.cache, spent.cache))
+    ranks = place.ranks
     together = {"weights": place.dense + place.experts - apart, "experts": place.dense + place.experts - apart, "cache": place.cache + place.state}
     for what, nbytes, seconds in (*told, ("state", place.state, spent.cache)):
         if nbytes:
             part = nbytes / together.get(what, place.cache + place.state)
-            yield Share(source.name, what, nbytes, seconds * part, nbytes / source.bandwidth, source.band)
+            yield Share(source.name, what, nbytes * ranks, seconds * part, nbytes / source.bandwidth, source.band)
     if apart:
         yield Share(source.name, "experts", apart, apart / source.expert_rate, apart / source.bandwidth, EXPERTS_BAND)
-    if spent.layers:
-        yield Share(source.name, LAYERS, 0, spent.layers, 0.0, source.band)
+    exchange = place.layers * source.group.exchange_us * 1e-6 if ranks > 1 else 0.0
+    if spent.layers or exchange:
+        yield Share(source.name, LAYERS, 0, spent.layers + exchange, 0.0, source.band)
 
 
 class Range(NamedTuple):

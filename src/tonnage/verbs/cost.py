@@ -33,7 +33,7 @@ def run(call: Call) -> int:
     """Amounts of a million tokens, a day and a month."""
     question, model, attached = open_question(of_pairs(pairs_of(call)), call.access)
     found = estimate(question, model, attached)
-    pace = pace_of(question, model, found, engine_of(question))
+    pace = pace_of(question, model, found, engine_of(question), attached)
     if pace.cost is None:
         raise QuestionError("the power of the machine is not known: say --power-limit, --host-watts or --rent")
     rows = [*_rows(pace.cost)]
@@ -54,7 +54,10 @@ def _rows(cost: Cost) -> Iterator[dict[str, Any]]:
 
 def _notes(pace: Pace, cost: Cost) -> Iterator[str]:
     wall = f"{cost.wall_watts:,.0f} W at the wall; " if cost.wall_watts is not None else ""
-    yield f"{wall}{cost.basis}; one request at a time, {numbers.rough(pace.speed.decode.likely)} tokens/s."
+    together = pace.speed.together
+    several = f"{together.users} requests" if together else "one request"
+    rate = together.total.likely if together else pace.speed.decode.likely
+    yield f"{wall}{cost.basis}; {several} at a time, {numbers.rough(rate)} tokens/s."
     if cost.break_even_tokens is not None and cost.token_price is not None:
         cheaper = "cheaper" if cost.tokens_per_day > cost.break_even_tokens else "dearer"
         yield (

@@ -13,6 +13,7 @@ from tonnage.question import of_pairs, to_dict
 from tonnage.render import numbers
 from tonnage.source import open_question
 from tonnage.speed.answer import Speed
+from tonnage.speed.token import Share as Taken
 from tonnage.verbs import Call
 from tonnage.verbs.estimate import pairs_of
 from tonnage.verbs.rows import Column, print_rows
@@ -44,7 +45,7 @@ def run(call: Call) -> int:
         return _levels(call)
     question, model, attached = open_question(of_pairs(pairs_of(call)), call.access)
     found = estimate(question, model, attached)
-    speed = pace_of(question, model, found, engine_of(question)).speed
+    speed = pace_of(question, model, found, engine_of(question), attached).speed
     rows = [_share(*row) for row in shares_of(_together(speed))]
     columns = (*SHARES, _SCALE) if style_of(call).bars and call.format == "table" else SHARES
     return print_rows(call, columns, rows, {"question": {**found.question, **to_dict(question)}, "bound_by": speed.bound_by}, [*_notes(speed)])
@@ -53,11 +54,15 @@ def run(call: Call) -> int:
 def _together(speed: Speed) -> tuple[Share, ...]:
     """Shares of cards of a kind as one."""
     found: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0, 0.0])
-    for share in speed.shares:
+    for share in _shares(speed):
         one = found[share.where, share.what]
         one[0] += share.nbytes
         one[1] += share.seconds
     return tuple(Share(where, what, int(nbytes), seconds) for (where, what), (nbytes, seconds) in found.items())
+
+
+def _shares(speed: Speed) -> tuple[Taken, ...]:
+    return speed.together.shares if speed.together else speed.shares
 
 
 def _share(share: Share, of_bytes: float, of_time: float) -> dict[str, Any]:
@@ -66,8 +71,9 @@ def _share(share: Share, of_bytes: float, of_time: float) -> dict[str, Any]:
 
 
 def _notes(speed: Speed) -> Iterator[str]:
-    seconds = sum(share.seconds for share in speed.shares)
+    seconds = sum(share.seconds for share in _shares(speed))
     what = "A round of speculation" if speed.work.draft else "A token"
+    what = f"A step of {speed.together.users}" if speed.together else what
     yield f"{what}: {numbers.seconds(seconds)}, likely; bound by {speed.bound_by}. At 1 ns = 1 s it would take {numbers.seconds(seconds * 1e9)}."
     yield from speed.notes
 

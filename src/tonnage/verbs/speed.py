@@ -10,6 +10,7 @@ from tonnage.question import Question, of_pairs, to_dict
 from tonnage.render import numbers
 from tonnage.source import open_question
 from tonnage.speed.answer import Speed, as_dict
+from tonnage.speed.batch import Together
 from tonnage.speed.sources import EXPERTS_BAND, UNPROVEN
 from tonnage.speed.token import DISK_BAND
 from tonnage.verbs import Call
@@ -34,7 +35,16 @@ COLUMNS = (
     Column("first", "1st token", lambda x: "" if x is None else numbers.seconds(x), right=True),
     Column("bound", "bound by"),
 )
-
+TOGETHER = (
+    *COLUMNS[:4],
+    Column("prompt_likely", "prompt/s", _rough, right=True),
+    Column("each", "each", _rough, right=True),
+    Column("total_low", "low", _rough, right=True),
+    Column("total", "together", _rough, right=True),
+    Column("total_high", "high", _rough, right=True),
+    COLUMNS[-1],
+)
+"""columns for several requests at a time"""
 
 _BANDS = {
     EXPERTS_BAND: "experts on eight machines lie",
@@ -49,10 +59,11 @@ def run(call: Call) -> int:
     question, model, attached = open_question(of_pairs(pairs_of(call)), call.access)
     found = estimate(replace(question, depth=None), model, attached)
     depths = _depths(question, int(found.question["context"]))
-    paces = [pace_of(replace(question, depth=depth), model, found, engine_of(question)) for depth in depths]
+    paces = [pace_of(replace(question, depth=depth), model, found, engine_of(question), attached) for depth in depths]
     asked = {**found.question, **to_dict(question)}
     rows = [_row(pace.speed) for pace in paces]
-    return print_rows(call, COLUMNS, rows, {"question": asked}, [*_notes(paces)])
+    several = any(pace.speed.together for pace in paces)
+    return print_rows(call, TOGETHER if several else COLUMNS, rows, {"question": asked}, [*_notes(paces)])
 
 
 def _depths(question: Question, context: int) -> list[int]:
@@ -73,16 +84,22 @@ def _row(speed: Speed) -> dict[str, Any]:
         "prompt_high": prompt.high if prompt else None,
         "first": speed.first_token.likely if speed.first_token else None,
         "bound": most.what,
+        **_together(speed.together),
         **as_dict(speed),
     }
+
+
+def _together(found: Together | None) -> dict[str, float | None]:
+    each, total = (found.each.likely, found.total) if found else (None, (None, None, None))
+    return {"each": each, "total_low": total[0], "total": total[1], "total_high": total[2]}
 
 
 def _notes(paces: list[Pace]) -> Iterator[str]:
     speed = paces[0].speed
     yield f"Bound by {speed.bound_by} at depth {speed.work.depth:,}; {numbers.gb(speed.work.bytes)} GB are read for a token."
     for where, band in dict.fromkeys((share.where, share.band) for share in speed.shares):
-        told = _BANDS.get(band, "nine of ten measured runs lie")
-        yield f"{where}: {told} at {band.low:g} to {band.high:g} times this."
+        few = f"few runs of {speed.engine} are known; it may lie" if speed.engine else _BANDS.get(band)
+        yield f"{where}: {few or 'nine of ten measured runs lie'} at {band.low:g} to {band.high:g} times this."
     if speed.prefill:
         low, likely, high = speed.prefill
         yield f"Prompts of {speed.prompt:,} tokens: known roughly, {low / likely:.2g} to {high / likely:.2g} times this."

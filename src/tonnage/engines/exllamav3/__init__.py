@@ -20,7 +20,7 @@ LIKELY = sum(BESIDE_MIB[4:6]) // 2 * MIB
 
 def answer(question: Question, model: Model, attached: Attached = NOTHING) -> Estimate:
     """The estimate of a question; every error of the project may be raised."""
-    bits, kv_bits = bits_of(_quant(question)), _kv_bits(question)
+    bits, kv_bits = bits_of(quant_of(question)), kv_bits_of(question)
     _refuse(question, model)
     context, users = context_of(question, model), question.users or 1
     kv, state = cache_bytes(model, context * users, kv_bits)
@@ -50,11 +50,12 @@ def answer(question: Question, model: Model, attached: Attached = NOTHING) -> Es
     )
 
 
-def _quant(question: Question) -> str | None:
+def quant_of(question: Question) -> str | None:
+    """The quant asked for; None for the default."""
     return None if question.quant in (None, "file") else question.quant
 
 
-def _kv_bits(question: Question) -> float:
+def kv_bits_of(question: Question) -> float:
     """Bits of a cached value: 16, or 2 to 8 and half a bit of scales."""
     word = (question.kv_cache_dtype or "auto").lower()
     if word in ("auto", "fp16", "bfloat16", "16"):

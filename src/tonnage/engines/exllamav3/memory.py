@@ -30,11 +30,11 @@ def bits_of(quant: str | None) -> float:
 
 def weights_bytes(model: Model, bits: float) -> tuple[int, int]:
     """(on the GPU, in host memory): the embedding is looked up by the CPU; vision and multi-token prediction are not loaded."""
-    held = sum(_bytes(piece, bits) for piece in pieces(model) if piece.role != EMBEDDING)
+    held = sum(piece_bytes(piece, bits) for piece in pieces(model) if piece.role != EMBEDDING)
     return held, sum(2 * piece.elements for piece in pieces(model) if piece.role == EMBEDDING)
 
 
-def _bytes(piece: Piece, bits: float) -> int:
+def piece_bytes(piece: Piece, bits: float) -> int:
     """Trellis and the signs of both sides."""
     if piece.role in _KEPT:
         return 2 * piece.elements
@@ -47,7 +47,7 @@ def cache_bytes(model: Model, tokens: int, kv_bits: float) -> tuple[int, int]:
     mixers = [mixer for layer in model.layers if not layer.nextn for mixer in layer.mixers]
     rows = pad(tokens, PAGE)
     width = sum(_width(mixer) for mixer in mixers)
-    return round(width * rows * kv_bits / 8), sum(_state(model, mixer) for mixer in mixers if isinstance(mixer, Recurrent))
+    return round(width * rows * kv_bits / 8), sum(state_bytes(model, mixer) for mixer in mixers if isinstance(mixer, Recurrent))
 
 
 def _width(mixer: object) -> int:
@@ -56,6 +56,7 @@ def _width(mixer: object) -> int:
     return mixer.width if isinstance(mixer, Latent) else 0
 
 
-def _state(model: Model, mixer: Recurrent) -> int:
+def state_bytes(model: Model, mixer: Recurrent) -> int:
+    """Elements in F32 and the convolution's tail in 16 bits."""
     state = state_of(model, mixer)
     return 4 * state.elements + 2 * (state.kernel - 1) * sum(segment.rows for segment in state.channels)

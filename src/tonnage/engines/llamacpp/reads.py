@@ -10,6 +10,7 @@ from typing import NamedTuple
 from tonnage.engines.llamacpp.placement import Placement
 from tonnage.engines.llamacpp.settings import Settings
 from tonnage.engines.llamacpp.weights import HOST_TENSORS, homes
+from tonnage.model.active import top_k
 from tonnage.model.types import Attention, Compressed, Experts, Latent, Mixer, Model, Recurrent, Tensor
 from tonnage.quant.types import row_bytes
 
@@ -58,7 +59,7 @@ def _of_layer(model: Model, i: int, settings: Settings, depth: int) -> tuple[int
     layer = model.layers[i]
     if layer.nextn:
         return 0, 0
-    kv = sum(cache_read(mixer, settings, depth, _top_k(model)) for mixer in layer.mixers)
+    kv = sum(cache_read(mixer, settings, depth, top_k(model)) for mixer in layer.mixers)
     return kv, sum(4 * (m.conv_elements + m.state_elements) for m in layer.mixers if isinstance(m, Recurrent))
 
 
@@ -111,8 +112,3 @@ def _compressed_read(mixer: Compressed, settings: Settings, depth: int) -> int:
     tokens = min(depth, mixer.window) + (depth // mixer.ratio if mixer.ratio else 0)
     index = row_bytes(settings.type_k, mixer.index_dim) * (depth // mixer.ratio) if mixer.ratio and mixer.index_dim else 0
     return row_bytes(settings.type_k, mixer.head_dim) * tokens + index
-
-
-def _top_k(model: Model) -> int:
-    """Tokens that sparse attention chooses; 0 where the metadata do not say."""
-    return int(model.hparams.get("attention.indexer.top_k") or 0)

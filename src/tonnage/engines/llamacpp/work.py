@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Iterator
 
 from tonnage.engines.llamacpp import placement_of
+from tonnage.engines.llamacpp.build import build_of
 from tonnage.engines.llamacpp.placement import HOST, Placement
 from tonnage.engines.llamacpp.reads import Reads, is_expert, read_of, reads_by_device, tensors_read
 from tonnage.engines.llamacpp.settings import Settings
 from tonnage.engines.llamacpp.stored import recipe_of, stored_tensors
-from tonnage.model.types import Attention, Compressed, Experts, Latent, Model, Tensor
+from tonnage.model.active import attention_widths, expert_share
+from tonnage.model.types import Model, Tensor
 from tonnage.question import Question
 from tonnage.work import Attention as Seen
 from tonnage.work import Draft, Place, Work
@@ -26,14 +28,15 @@ def work(question: Question, model: Model) -> Work:
     return Work(
         places=tuple(_places(model, read, reads_by_device(model, tensors, settings, placement, depth), placement)),
         depth=depth,
-        expert_share=_share(model),
-        attention=tuple(_attention(model)),
+        expert_share=expert_share(model),
+        attention=tuple(Seen(*kind) for kind in attention_widths(model)),
         is_f16=sum(tensor.nbytes for tensor, _ in read if tensor.type.lower() in _WIDE) > total / 2,
         ubatch=settings.ubatch,
         file_bytes=model.file_bytes if question.quant in (None, "file") and model.file_bytes else sum(t.nbytes for t in tensors),
         mapped=settings.mmap,
         offloads=settings.op_offload and placement.devices > 0,
         draft=_draft(model, tensors, settings, placement),
+        users=question.users or question.slots or 1,
     )
 
 
@@ -50,27 +53,6 @@ def _places(model: Model, read: list[tuple[Tensor, int]], reads: dict[int, Reads
             yield Place(device, one.dense, one.experts, one.kv, one.state, blocks[device], parameters[device], stored[device])
 
 
-def _share(model: Model) -> float:
-    return next((layer.ffn.used / layer.ffn.count for layer in model.layers if isinstance(layer.ffn, Experts)), 1.0)
-
-
-def _attention(model: Model) -> Iterator[Seen]:
-    """Layers with the same window together."""
-    widths: Counter[int] = Counter()
-    top_k = int(model.hparams.get("attention.indexer.top_k") or 0)
-    for mixer in (mixer for layer in model.layers if not layer.nextn for mixer in layer.mixers):
-        if isinstance(mixer, Attention):
-            widths[mixer.window or (top_k if mixer.indexer else 0)] += mixer.heads * (mixer.k_dim + mixer.v_dim)
-        elif isinstance(mixer, Latent):
-            keys = int(model.hparams.get("attention.key_length_mla") or mixer.width)
-            values = int(model.hparams.get("attention.value_length_mla") or mixer.kv_lora_rank)
-            widths[top_k if mixer.indexer else 0] += mixer.heads * (keys + values)
-        elif isinstance(mixer, Compressed):
-            widths[mixer.window] += 2 * mixer.heads * mixer.head_dim
-            widths[0] += 2 * mixer.heads * mixer.head_dim // mixer.ratio if mixer.ratio else 0
-    yield from (Seen(width / 2, window) for window, width in sorted(widths.items()) if width)
-
-
 def _draft(model: Model, tensors: tuple[Tensor, ...], settings: Settings, placement: Placement) -> Draft | None:
     """One block of prediction and the output for each drafted token."""
     if not settings.n_draft:
@@ -82,6 +64,15 @@ def _draft(model: Model, tensors: tuple[Tensor, ...], settings: Settings, placem
     return Draft(settings.n_draft, block + output, 1, placement.output if placement.devices else HOST)
 
 
+def with_draft(found: Work, question: Question, draft: Model) -> Work:
+    """The same with a smaller model that drafts: it lies on the device of the output, and sees the same depth."""
+    alone = Question(model=question.draft or "", backend=question.backend, depth=question.depth, context=question.context)
+    build = build_of(question.engine_version)
+    reads = work(alone, draft)
+    device = max(place.device for place in found.places)
+    return found._replace(draft=Draft(build.n_draft, reads.bytes, sum(place.layers for place in reads.places), device))
+
+
 def _read_of_draft(model: Model, tensor: Tensor) -> int:
     """The head's own experts are as many as a trunk block's."""
-    return int(tensor.nbytes * _share(model)) if is_expert(tensor) else tensor.nbytes
+    return int(tensor.nbytes * expert_share(model)) if is_expert(tensor) else tensor.nbytes

@@ -13,7 +13,7 @@ def cache_bytes(model: Model, settings: Settings) -> tuple[int, int]:
     """(keys and values, states) of one sequence that fills the context."""
     mixers = [mixer for layer in model.layers if not layer.nextn for mixer in layer.mixers]
     kv = sum(_growing(mixer, settings) for mixer in mixers)
-    state = sum(_state(model, mixer) for mixer in mixers if isinstance(mixer, Recurrent))
+    state = sum(state_bytes(model, mixer) for mixer in mixers if isinstance(mixer, Recurrent))
     return kv, state
 
 
@@ -35,7 +35,7 @@ def _growing(mixer: object, settings: Settings) -> int:
     return 0
 
 
-def _state(model: Model, mixer: Recurrent) -> int:
+def state_bytes(model: Model, mixer: Recurrent) -> int:
     """A convolution's tail of one column fewer than taps in 16 bits, and the state in F32."""
     state = state_of(model, mixer)
     return (state.kernel - 1) * sum(segment.rows for segment in state.channels) * 2 + 4 * state.elements

@@ -9,6 +9,7 @@ from tonnage.hardware.budget import budgets_of
 from tonnage.hardware.types import Budget, Device
 from tonnage.model.types import Compressed, Model
 from tonnage.quant import formats, schemes
+from tonnage.quant.schemes import Scheme
 from tonnage.question import Question
 
 NEWEST = "0.32"
@@ -52,10 +53,9 @@ def prediction_of(question: Question, model: Model) -> formats.Prediction:
     """The weights as they are stored: in the format asked for, the checkpoint's own of MLX, or 4 bit."""
     if model.basis == "file":
         raise UnsupportedError(f"mlx is not answered for GGUF files: name the model that {model.name} was made of")
-    scheme = schemes.recognise(model.config) if question.quant in (None, "file") and model.config.get("quantization") else None
-    if scheme is not None and scheme.method == "mlx":
-        return formats.predict_scheme(model, scheme, mtp=False)
-    name = question.quant if question.quant and question.quant.lower() != "file" else DEFAULT_FORMAT
+    name = format_of(question, model)
+    if isinstance(name, Scheme):
+        return formats.predict_scheme(model, name, mtp=False)
     if formats.find(name) is None:
         known = ["bf16", *(row.name for row in formats.FORMATS.values() if "mlx" in row.engines)]
         raise UnsupportedError(f"mlx cannot load {name!r}: it takes {', '.join(known)}", nearest(name, known))
@@ -63,6 +63,14 @@ def prediction_of(question: Question, model: Model) -> formats.Prediction:
     if refused is not None and formats.parse(name).name != "bf16":
         raise refused
     return formats.predict(model, name, mtp=False)
+
+
+def format_of(question: Question, model: Model) -> str | Scheme:
+    """The format asked for, the checkpoint's own of MLX, or 4 bit."""
+    scheme = schemes.recognise(model.config) if question.quant in (None, "file") and model.config.get("quantization") else None
+    if scheme is not None and scheme.method == "mlx":
+        return scheme
+    return question.quant if question.quant and question.quant.lower() != "file" else DEFAULT_FORMAT
 
 
 def _refuse(question: Question) -> None:

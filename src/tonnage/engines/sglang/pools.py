@@ -53,7 +53,7 @@ def cells(model: Model, settings: Settings, stage: range | None = None) -> Cells
     layers = [layer for i, layer in enumerate(model.layers) if not layer.nextn and (stage is None or i in stage)]
     full = sum(_token_bits(mixer, settings) for mixer in _mixers(layers) if not _slides(mixer)) / 8
     window = sum(_token_bits(mixer, settings) for mixer in _mixers(layers) if _slides(mixer)) / 8
-    state = sum(_state_bytes(model, mixer, settings) for mixer in _mixers(layers) if isinstance(mixer, Recurrent))
+    state = sum(state_bytes(model, mixer, settings) for mixer in _mixers(layers) if isinstance(mixer, Recurrent))
     span = max((mixer.window for mixer in _mixers(layers) if isinstance(mixer, Attention)), default=0)
     return Cells(round(full), round(window), state, span)
 
@@ -82,7 +82,7 @@ def _token_bits(mixer: object, settings: Settings) -> float:
     return 0
 
 
-def _state_bytes(model: Model, mixer: Recurrent, settings: Settings) -> int:
+def state_bytes(model: Model, mixer: Recurrent, settings: Settings) -> int:
     """Conv tails of one column fewer than taps, and states in F32 unless the config says otherwise."""
     state, tp = state_of(model, mixer), settings.ranks.tp
     if state.elements and state.heads % tp:

@@ -65,14 +65,15 @@ def weights_per_rank(model: Model, storage: Storage, ranks: Ranks, mtp: bool = F
     found = []
     for stage, blocks in enumerate(plan):
         first, last, everywhere = stage == 0, stage == len(plan) - 1, model.architecture in ON_EVERY_STAGE
-        held = [p for p in text if _on_stage(p, blocks, trunk, first or everywhere, last, tied)]
+        held = [p for p in text if on_stage(p, blocks, trunk, first or everywhere, last, tied)]
         seen = list(images or ()) if first or everywhere else []
         attention = sum(isinstance(mixer, Attention) for i in blocks for mixer in model.layers[i].mixers)
         found.append(_summed(held, seen, storage, ranks, unknown if first or everywhere else 0, attention))
     return tuple(found)
 
 
-def _on_stage(piece: Piece, blocks: range, trunk: int, embeds: bool, last: bool, tied: bool) -> bool:
+def on_stage(piece: Piece, blocks: range, trunk: int, embeds: bool, last: bool, tied: bool) -> bool:
+    """Whether the ranks of a stage with these blocks hold the piece."""
     if piece.block is not None:
         return piece.block in blocks or (last and piece.block >= trunk)
     if piece.role == EMBEDDING:
@@ -84,15 +85,15 @@ def _summed(text: Sequence[Piece], images: Sequence[Piece], storage: Storage, ra
     parameters = uncertain = 0
     if storage.by_full_names:
         parameters += ATTENTION_SCALES * attention
-    for piece, nbytes in _sized(text, storage, ranks):
+    for piece, nbytes in sized(text, storage, ranks):
         parameters += nbytes
         uncertain += nbytes if piece.experts and storage.name in ("mxfp4", "nvfp4") else 0
-    seen = sum(nbytes for _, nbytes in _sized(images, storage, ranks))
+    seen = sum(nbytes for _, nbytes in sized(images, storage, ranks))
     guessed = 2 * unknown // ranks.tp
     return RankWeights(parameters + seen + guessed, uncertain, seen + guessed, guessed)
 
 
-def _sized(held: Sequence[Piece], storage: Storage, ranks: Ranks) -> Iterator[tuple[Piece, int]]:
+def sized(held: Sequence[Piece], storage: Storage, ranks: Ranks) -> Iterator[tuple[Piece, int]]:
     """Every piece with its bytes; blocks of one shape are reckoned once."""
     known: dict[tuple[object, ...], int] = {}
     for piece in held:

@@ -5,12 +5,14 @@ from typing import Any
 import pytest
 
 import placements
+from tonnage.answer import DeviceAnswer
 from tonnage.engines.llamacpp.placement import HOST
 from tonnage.engines.llamacpp.plan import Planned, plan
-from tonnage.engines.llamacpp.plan.machine import assumed_bandwidth
+from tonnage.engines.llamacpp.plan.machine import assumed_bandwidth, machine_of
 from tonnage.engines.llamacpp.plan.objective import seconds_per_token
 from tonnage.engines.llamacpp.plan.targets import targets
 from tonnage.engines.llamacpp.plan.words import in_ram, ranges
+from tonnage.hardware.devices import find
 from tonnage.units import GIB
 
 pytestmark = pytest.mark.slow
@@ -124,3 +126,15 @@ def test_programs_around_llama_cpp_get_whole_layers() -> None:
 def test_ranges_of_layers(numbers: list[int], expected: str) -> None:
     """Runs are joined."""
     assert expected == ranges(numbers)
+
+
+def test_known_devices_are_read_as_the_speed_model_says():
+    """A card of the catalogue and a kit have the speed model's shares, experts in RAM fewer; a size alone has the assumed ones."""
+    answers = [DeviceAnswer("RTX 4090", "gpu", (), 24 * 2**30, 23 * 2**30), DeviceAnswer("host", "host", (), None, 64 * 2**30)]
+    card, size = find("RTX 4090"), find("24GB")
+    asked = ((card, True), (card, False), (size, True))
+    known, dense, told_by_size = (machine_of(answers, told, 96e9, 0, "cuda", experts) for told, experts in asked)
+
+    assert (1 / 1.126, 0.85 * 0.45) == pytest.approx((known.gpus[0].efficiency, known.host.efficiency))
+    assert 1 / 1.533 == pytest.approx(dense.host.efficiency)
+    assert (0.75, 0.7) == (told_by_size.gpus[0].efficiency, told_by_size.host.efficiency)

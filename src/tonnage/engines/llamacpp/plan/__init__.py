@@ -18,6 +18,7 @@ from tonnage.engines.llamacpp.plan.rounds import Rounds
 from tonnage.engines.llamacpp.settings import resolve
 from tonnage.engines.llamacpp.stored import recipe_of, stored_tensors
 from tonnage.hardware.ram import parse_ram
+from tonnage.model.active import expert_share
 from tonnage.model.types import NOTHING, Attached, Model
 from tonnage.question import Question
 
@@ -65,7 +66,7 @@ def task_of(question: Question, model: Model, attached: Attached = NOTHING, mach
     by_itself = answer(question, model, attached)
     margin = settings.build.fit_margin_bytes if question.margin is None else question.margin
     ram = parse_ram(question.ram).bandwidth if question.ram else None
-    made = machine or machine_of(by_itself.devices, gpus_of(question, settings), ram, margin)
+    made = machine or machine_of(by_itself.devices, gpus_of(question, settings), ram, margin, settings.backend, expert_share(model) < 1)
     return Task(question, model, tensors, attached, made, depth, by_itself)
 
 

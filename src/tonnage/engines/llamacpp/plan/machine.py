@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tonnage.answer import DeviceAnswer
+from tonnage.hardware.groups import decoding_share, host_share
 from tonnage.units import GIB
 
 GPU_EFFICIENCY, HOST_EFFICIENCY = 0.75, 0.7
-"""share of the bandwidth that decoding reaches: assumed until a speed model tells"""
+"""share of the bandwidth that decoding reaches where a device is known by its size alone"""
 
 BANDWIDTHS = ((8, 272), (12, 504), (16, 717), (24, 1008), (32, 1792), (48, 960), (80, 3350), (96, 1792), (141, 4800))
 """GB/s that are assumed of a GPU known by its GiB alone: those of a usual card of the size
@@ -52,10 +53,16 @@ class Machine(NamedTuple):
         return sorted(range(len(self.gpus)), key=lambda d: -self.gpus[d].rate)
 
 
-def machine_of(answers: Sequence[DeviceAnswer], told: Sequence[Any], host_bandwidth: float | None, margin: int) -> Machine:
-    """The machine of an answer's devices; `told` are the devices as described, which may know their bandwidth."""
-    gpus = tuple(_gpu(answer, _bandwidth(device)) for answer, device in zip(answers, told, strict=False))
-    host = Memory("host", answers[-1].usable_bytes, host_bandwidth or HOST_BANDWIDTH, HOST_EFFICIENCY, host_bandwidth is None)
+def machine_of(
+    answers: Sequence[DeviceAnswer], told: Sequence[Any], host_bandwidth: float | None, margin: int, backend: str = "cuda", experts: bool = False
+) -> Machine:
+    """The machine of an answer's devices; `told` are the devices as described, which may know their bandwidth.
+
+    Devices and kits that are known are read at the share that the speed model has for their kind, others at the assumed ones.
+    """
+    gpus = tuple(_gpu(answer, device, backend) for answer, device in zip(answers, told, strict=False))
+    share = host_share(experts) if host_bandwidth and any(not gpu.assumed for gpu in gpus) else HOST_EFFICIENCY
+    host = Memory("host", answers[-1].usable_bytes, host_bandwidth or HOST_BANDWIDTH, share, host_bandwidth is None)
     return Machine(gpus, host, margin)
 
 
@@ -64,9 +71,11 @@ def _bandwidth(device: Any) -> float | None:
     return getattr(device, "bandwidth", None) or getattr(getattr(device, "device", None), "bandwidth", None)
 
 
-def _gpu(answer: DeviceAnswer, told: float | None) -> Memory:
+def _gpu(answer: DeviceAnswer, device: Any, backend: str) -> Memory:
+    told = _bandwidth(device)
     size = answer.capacity_bytes or answer.usable_bytes or 0
-    return Memory(answer.name, answer.usable_bytes, told or assumed_bandwidth(size), GPU_EFFICIENCY, told is None)
+    share = decoding_share(getattr(device, "device", device) if told else None, backend)
+    return Memory(answer.name, answer.usable_bytes, told or assumed_bandwidth(size), share or GPU_EFFICIENCY, told is None)
 
 
 def assumed_bandwidth(nbytes: int) -> float:

@@ -1,7 +1,7 @@
 """How long one token takes: the one function that a plan is judged by.
 
-A speed model may take its place; until then every memory is read at a share of its bandwidth, one
-after another, and each change of device costs a fixed time.
+Every memory is read at a share of its bandwidth, one after another, and each change of device costs a fixed
+time. The shares are those of the speed model where devices and RAM are known (`machine.py`).
 """
 
 from collections.abc import Mapping
