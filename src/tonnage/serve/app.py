@@ -20,6 +20,7 @@ from tonnage.serve.settings import Settings, from_environment
 from tonnage.version import __version__
 
 BUSY = Refusal(503, "Too much is asked at this moment; try again in a few seconds.", (("retry-after", "5"),))
+SLOW = BUSY._replace(words="This answer takes long. It is still being made, and will be kept: ask for it again in a few seconds.")
 WILD = Refusal(400, "That pattern could take very long to match: let it have three repeats at most, each of a single character.", limit="pattern")
 
 
@@ -76,7 +77,7 @@ class Worker:
         try:
             found, how = await self.answers.find(asked, query)
         except BusyError as error:
-            return self._refused(asked, BUSY._replace(limit=str(error)))
+            return self._refused(asked, (SLOW if str(error) == "slow" else BUSY)._replace(limit=str(error)))
         if matches(request.headers.get("if-none-match", ""), found.etag):
             self.counts.add("tonnage_answers_total", how="unchanged")
             return Response(None, 304, _caching(found))
