@@ -1,12 +1,14 @@
 """The application: one route, since the pages know their paths."""
 
 import asyncio
+import gc
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI, Request, Response
 
+from tonnage.cli import COLLECTED_AFTER
 from tonnage.pages import Site
 from tonnage.pages.scenario import FIRST
 from tonnage.pages.templates import policy
@@ -26,6 +28,7 @@ WILD = Refusal(400, "That pattern could take very long to match: let it have thr
 
 def from_workers() -> FastAPI:
     """The application of a worker, by the settings that the first process has left."""
+    gc.set_threshold(COLLECTED_AFTER)
     return create_app(from_environment(os.environ))
 
 
