@@ -131,10 +131,7 @@ class Filler:
         """The largest set of matrices that has room and is worth its price."""
         if left[device] < self.choices[i][-1][1]:
             return
-        room = left[device]
-        for chosen, nbytes, reads in self.choices[i]:
-            if nbytes <= room:
-                break
+        chosen, nbytes, reads = next(choice for choice in self.choices[i] if choice[1] <= left[device])
         if reads * (self.pace[HOST] - self.pace[device]) > price:
             left[device] -= nbytes
             homes[i] = tuple(device if j in chosen else HOST for j in range(len(homes[i])))
