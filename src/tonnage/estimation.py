@@ -49,12 +49,21 @@ def estimate(question: Question, model: Model, attached: Attached = NOTHING) -> 
 def planned(question: Question, model: Model, attached: Attached = NOTHING, *, others: bool = True) -> Estimate:
     """The same without speed and cost: for those who ask about memory alone; without `others` a plan alone, no other settings that would fit."""
     found = judged(question, model, attached)
-    package = engine_of(question)
-    short = [device for device in found.devices if device.kind != "host" and (device.free_bytes or 0) < 0]
-    if found.verdict is None or not short or package not in PLANNERS or not placement_is_free(question):
+    if found.verdict is None or not _needs_a_plan(question, found):
         return found
-    told: Estimate = import_module(PLANNERS[package]).offered(question, model, attached, found, found.verdict, others=others)
+    told: Estimate = import_module(PLANNERS[engine_of(question)]).offered(question, model, attached, found, found.verdict, others=others)
     return told
+
+
+def looks_for_a_plan(question: Question, model: Model, attached: Attached = NOTHING) -> bool:
+    """Whether `estimate` searches for a placement, which takes much longer than to judge one."""
+    return _needs_a_plan(question, judged(question, model, attached))
+
+
+def _needs_a_plan(question: Question, found: Estimate) -> bool:
+    """Whether a GPU is short of memory, and its engine may place anew."""
+    short = any(device.kind != "host" and (device.free_bytes or 0) < 0 for device in found.devices)
+    return short and found.verdict is not None and engine_of(question) in PLANNERS and placement_is_free(question)
 
 
 def judged(question: Question, model: Model, attached: Attached = NOTHING) -> Estimate:

@@ -16,8 +16,7 @@ FIRST = ("m=qwen3.5-122b-a10b&q=Q4_K_M&c=131072", "m=gpt-oss-120b&c=131072")
 
 def page(query: str, site: Site) -> str:
     """The answers to both, part by part."""
-    fields = dict(fields_of(query))
-    asked = [_asked(fields, name) or first for name, first in zip("ab", FIRST, strict=True)]
+    asked = questions(query)
     found = [estimate(*site.opened(from_query(question))) for question in asked]
     title = " or ".join(prose.name(one.model) for one in found) + "?"
     values = frame(
@@ -26,6 +25,12 @@ def page(query: str, site: Site) -> str:
     held = [dict(fields_of(question)) for question in asked]
     links = [site.link("/", question) for question in asked]
     return templates.render("compare.html", found=found, rows=[*_rows(found)], head=title, held=held, links=links, models=model_names(), **values)
+
+
+def questions(query: str) -> list[str]:
+    """Both questions as query strings: those asked, else the first ones."""
+    fields = dict(fields_of(query))
+    return [_asked(fields, name) or first for name, first in zip("ab", FIRST, strict=True)]
 
 
 def _asked(fields: dict[str, str], name: str) -> str:

@@ -1,7 +1,7 @@
 """What other programs read: sitemap, robots, a page for agents, a badge, a card to embed."""
 
 from collections.abc import Iterator
-from xml.sax.saxutils import escape
+from html import escape
 
 from tonnage.pages import templates
 from tonnage.pages.listing import by_slug, sizes

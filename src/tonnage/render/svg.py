@@ -5,16 +5,19 @@ them, so that a page may set them and a file stands alone; a part is told by its
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from html import escape as escaped
 from itertools import pairwise
 from math import log2
 from typing import NamedTuple
-from xml.sax.saxutils import escape
 
 from tonnage.answer import DeviceAnswer, Estimate
 from tonnage.question import Question
 from tonnage.render import Style, numbers
 from tonnage.render.headline import against, headline, reserved_bytes
 from tonnage.units import GIB
+
+escape = partial(escaped, quote=False)  # that of xml.sax imports what speaks HTTP, for which a browser waits
 
 COLOURS = {
     "weights": ("--weights", "#3d6fb4"),

@@ -12,6 +12,7 @@ from tonnage.pages import Site, reply
 from tonnage.remote.opening import REMEMBERED_SECONDS
 from tonnage.serve.asked import canonical, is_near
 from tonnage.serve.edition import edition
+from tonnage.serve.lanes import is_long
 from tonnage.serve.settings import Settings
 
 SMALL_BYTES = 512
@@ -54,10 +55,12 @@ class Answers:
         self.site, self.settings = site, settings
         self.nbytes = 0
         self._kept: OrderedDict[tuple[str, str], Answer] = OrderedDict()
-        self._running: dict[tuple[str, str], asyncio.Future[Answer]] = {}
-        # two, so that one long question does not hold up all others
+        self._running: dict[tuple[str, str], asyncio.Task[Answer]] = {}
+        self._searching = 0
         self._near = ThreadPoolExecutor(2, "near")
         self._far = ThreadPoolExecutor(settings.lookups, "far")
+        # one, which leaves most of the time to all others: a search may take seconds
+        self._long = ThreadPoolExecutor(1, "long")
 
     @property
     def waiting(self) -> int:
@@ -66,8 +69,8 @@ class Answers:
 
     def close(self) -> None:
         """Begin nothing more."""
-        self._near.shutdown(wait=False, cancel_futures=True)
-        self._far.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._near, self._far, self._long):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     async def find(self, path: str, query: str) -> tuple[Answer, str]:
         """The answer, and how it was come by: kept, shared or made; BusyError."""
@@ -86,12 +89,28 @@ class Answers:
             raise BusyError("slow") from None
 
     def _begin(self, key: tuple[str, str]) -> None:
-        if len(self._running) >= self.settings.waiting:
+        if len(self._running) - self._searching >= self.settings.waiting:
             raise BusyError("busy")
-        near = is_near(*key)
-        future = asyncio.get_running_loop().run_in_executor(self._near if near else self._far, self._make, *key, near)
-        self._running[key] = future
-        future.add_done_callback(lambda done: self._end(key, done))
+        task = asyncio.create_task(self._made(key))
+        self._running[key] = task
+        task.add_done_callback(lambda done: self._end(key, done))
+
+    async def _made(self, key: tuple[str, str]) -> Answer:
+        """The answer, from the line that its question belongs in."""
+        near, loop = is_near(*key), asyncio.get_running_loop()
+        made = await loop.run_in_executor(self._near if near else self._far, self._made_soon, *key, near)
+        if made:
+            return made
+        if self._searching >= self.settings.searches:
+            raise BusyError("searches")
+        self._searching += 1
+        try:
+            return await loop.run_in_executor(self._long, self._make, *key, near)
+        finally:
+            self._searching -= 1
+
+    def _made_soon(self, path: str, query: str, near: bool) -> Answer | None:
+        return None if is_long(path, query, self.site) else self._make(path, query, near)
 
     def _make(self, path: str, query: str, near: bool) -> Answer:
         made = reply(path, query, self.site)
@@ -102,7 +121,7 @@ class Answers:
         until = float("inf") if near else time.monotonic() + REMEMBERED_SECONDS
         return Answer(made.status, made.type, body, packed, sha256(told).hexdigest()[:24] if good else "", near and good, until)
 
-    def _end(self, key: tuple[str, str], done: asyncio.Future[Answer]) -> None:
+    def _end(self, key: tuple[str, str], done: asyncio.Task[Answer]) -> None:
         self._running.pop(key, None)
         if done.cancelled() or done.exception():
             return

@@ -1,12 +1,14 @@
 """The application: one route, since the pages know their paths."""
 
 import asyncio
+import gc
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI, Request, Response
 
+from tonnage.cli import COLLECTED_AFTER
 from tonnage.pages import Site
 from tonnage.pages.scenario import FIRST
 from tonnage.pages.templates import policy
@@ -20,11 +22,13 @@ from tonnage.serve.settings import Settings, from_environment
 from tonnage.version import __version__
 
 BUSY = Refusal(503, "Too much is asked at this moment; try again in a few seconds.", (("retry-after", "5"),))
+SLOW = BUSY._replace(words="This answer takes long. It is still being made, and will be kept: ask for it again in a few seconds.")
 WILD = Refusal(400, "That pattern could take very long to match: let it have three repeats at most, each of a single character.", limit="pattern")
 
 
 def from_workers() -> FastAPI:
     """The application of a worker, by the settings that the first process has left."""
+    gc.set_threshold(COLLECTED_AFTER)
     return create_app(from_environment(os.environ))
 
 
@@ -76,7 +80,7 @@ class Worker:
         try:
             found, how = await self.answers.find(asked, query)
         except BusyError as error:
-            return self._refused(asked, BUSY._replace(limit=str(error)))
+            return self._refused(asked, (SLOW if str(error) == "slow" else BUSY)._replace(limit=str(error)))
         if matches(request.headers.get("if-none-match", ""), found.etag):
             self.counts.add("tonnage_answers_total", how="unchanged")
             return Response(None, 304, _caching(found))

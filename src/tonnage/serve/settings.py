@@ -31,6 +31,8 @@ class Settings(NamedTuple):
     """of answers in memory"""
     waiting: int = 64
     """questions in work or in line; more are refused with 503"""
+    searches: int = 8
+    """questions whose answer is a search, in work or in line; more are refused with 503"""
     lookups: int = 8
     """models read from elsewhere at a time"""
     counts: str = ""

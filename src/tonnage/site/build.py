@@ -1,13 +1,16 @@
 """Every page of the site as a file."""
 
+import gc
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache
+from functools import cache, partial
 from html import escape
 from typing import NamedTuple
 
+from tonnage.cli import COLLECTED_AFTER
+from tonnage.model import catalogue
 from tonnage.pages import Site, reply
 from tonnage.pages.feeds import paths
 from tonnage.pages.templates import policy
@@ -15,6 +18,8 @@ from tonnage.site.engine import FOLDER, Engine
 
 MORE = ("/sitemap.xml", "/robots.txt")
 """files beside the pages"""
+TOLD = 12
+"""how often a build tells how far it is"""
 _BATCH = 16
 _SERVED = re.compile(
     r'<link rel="alternate" type="application/json"[^>]*>\n?'
@@ -37,18 +42,30 @@ def targets() -> Iterator[str]:
     yield from dict.fromkeys((*paths(), "/tools/", *MORE))
 
 
+def batches() -> list[tuple[str, ...]]:
+    """All of it, the pages of a model together: they share its walks, and models of like size those that they are held against."""
+    totals = {f"/m/{entry['name']}/": int(entry["total"]) for entry in catalogue.index()}
+    groups: dict[str, list[str]] = {}
+    rest: list[str] = []
+    for target in sorted(targets()):
+        own = "/".join(target.split("/")[:3]) + "/"
+        (groups.setdefault(own, []) if own in totals else rest).append(target)
+    models = sorted(groups, key=lambda own: -totals[own])
+    return [*(tuple(groups[own]) for own in models), *(tuple(rest[i : i + _BATCH]) for i in range(0, len(rest), _BATCH))]
+
+
 def build(folder: str, site: Site, engine: Engine | None, processes: int = 0, told: Callable[[str], None] = print) -> Built:
     """Write the site; pages of one model are made by one process, which then remembers the model."""
-    every = sorted(targets())
-    batches = [every[i : i + _BATCH] for i in range(0, len(every), _BATCH)]
+    every = batches()
+    total, step = sum(map(len, every)), max(len(every) // TOLD, 1)
     pages = nbytes = 0
     skipped: list[str] = []
-    with ProcessPoolExecutor(processes or os.cpu_count()) as pool:
-        for n, part in enumerate(pool.map(_write, [folder] * len(batches), [site] * len(batches), [engine is not None] * len(batches), batches)):
+    with ProcessPoolExecutor(processes or os.cpu_count(), initializer=gc.set_threshold, initargs=(COLLECTED_AFTER,)) as pool:
+        for n, part in enumerate(pool.map(partial(_write, folder, site, engine is not None), every)):
             pages, nbytes = pages + part.pages, nbytes + part.nbytes
             skipped += part.skipped
-            if n % 10 == 0:
-                told(f"{pages + len(skipped):,} of {len(every):,} pages")
+            if n % step == 0:
+                told(f"{pages + len(skipped):,} of {total:,} pages")
     _put(folder, "/404.html", reply("/404/", "", site).body)
     _put(folder, "/_headers", _headers(site, engine is not None))
     if engine:

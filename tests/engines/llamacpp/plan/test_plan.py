@@ -7,8 +7,10 @@ import pytest
 import placements
 from tonnage.answer import DeviceAnswer
 from tonnage.engines.llamacpp.placement import HOST
-from tonnage.engines.llamacpp.plan import Planned, plan
-from tonnage.engines.llamacpp.plan.machine import assumed_bandwidth, machine_of
+from tonnage.engines.llamacpp.plan import Planned, least_bytes, plan
+from tonnage.engines.llamacpp.plan.check import hold
+from tonnage.engines.llamacpp.plan.layout import placed
+from tonnage.engines.llamacpp.plan.machine import Machine, Memory, assumed_bandwidth, machine_of
 from tonnage.engines.llamacpp.plan.objective import seconds_per_token
 from tonnage.engines.llamacpp.plan.targets import targets
 from tonnage.engines.llamacpp.plan.words import in_ram, ranges
@@ -138,3 +140,23 @@ def test_known_devices_are_read_as_the_speed_model_says():
     assert (1 / 1.126, 0.85 * 0.45) == pytest.approx((known.gpus[0].efficiency, known.host.efficiency))
     assert 1 / 1.533 == pytest.approx(dense.host.efficiency)
     assert (0.75, 0.7) == (told_by_size.gpus[0].efficiency, told_by_size.host.efficiency)
+
+
+@pytest.mark.parametrize(("name", "ram"), [("deepseek-v3", None), ("qwen3.5-122b-a10b", "96GB"), ("gemma3-27b", None), ("lfm2-1.2b", None)])
+def test_no_placement_takes_less_than_the_least(name: str, ram: str | None) -> None:
+    """What a machine must hold at least is no more than what any layout takes, so that none is missed."""
+    more = {"ram": ram} if ram else {}
+    made = found(name, [23_990, 23_990], **more)
+    held = [made.checked, *(hold(made.task, placed(made.task.question, keys), 0.0) for keys in ({"gpu_layers": 0}, {"cpu_moe": True}, {}))]
+
+    assert least_bytes(made.task) <= min(sum(one.used) + one.host for one in held)
+
+
+def test_what_no_memory_holds_is_not_searched_for() -> None:
+    """The margins of all GPUs count, and a host without a limit holds everything."""
+    gpu, small, endless = (Memory("", n, 1.0, 1.0) for n in (8 * GIB, 16 * GIB, None))
+    machine = Machine((gpu, gpu), small, GIB)
+
+    assert [True, False] == [machine.holds(n) for n in (30 * GIB, 30 * GIB + 1)]
+    assert machine._replace(host=endless).holds(1000 * GIB)
+    assert machine._replace(gpus=(gpu, endless)).holds(1000 * GIB)

@@ -7,6 +7,7 @@ and allocator. Else the closed form, with the band that it was measured in.
 from functools import lru_cache
 
 from tonnage.answer import Band
+from tonnage.engines.llamacpp.compute.alike import walked_for
 from tonnage.engines.llamacpp.placement import HOST, Placement
 from tonnage.engines.llamacpp.same import Same
 from tonnage.engines.llamacpp.settings import Settings
@@ -33,7 +34,7 @@ def compute_by_device(
     """Compute buffer of every device, the host as -1; `as_fit_sees_it` as llama.cpp's `--fit` measures it."""
     # GPUs of every backend are walked as CUDA's (others get a wider band), so that all share what is remembered
     shared = replace(settings, backend="cuda")
-    walked = None if model.basis == "assumed" else _walked(model, Same(tensors), shared, placement, as_fit_sees_it)
+    walked = None if model.basis == "assumed" else _walked(model, Same(walked_for(tensors, placement)), shared, placement, as_fit_sees_it)
     if walked is None:
         from tonnage.engines.llamacpp.compute import spread
 

@@ -66,10 +66,12 @@ class Fusion:
 
     def _shared_expert(self, nodes: list[Node], i: int) -> int | None:
         """Where the shared expert starts that belongs to the routed experts at `i`."""
+        if [node.op for node in nodes[i : i + 3]] != ["MUL_MAT_ID", "MUL_MAT_ID", "GLU"]:
+            return None
         for j in range(i + 3, len(nodes) - 2):
             if nodes[j].op == "MUL_MAT_ID" and nodes[j + 1].op == "MUL_MAT_ID":
                 return None
-            if nodes[j].op == "MUL_MAT" and self._shares_input(nodes, i, j):
+            if nodes[j].op == "MUL_MAT" and nodes[j + 2].op == "GLU" and self._shares_input(nodes, i, j):
                 return j
         return None
 

@@ -30,7 +30,7 @@ UNROTATED_STEP = {"smollm3": 4, "afmoe": 4}
 SPARSE_FIRST = {"gemma3n": 10}
 """architectures whose leading blocks keep the greatest elements of their gates alone"""
 
-_TYPED = ("ffn_gate", "ffn_up")
+TYPED = ("ffn_gate", "ffn_up")
 """tensors whose types decide what CUDA computes as one"""
 
 
@@ -93,7 +93,7 @@ def _signatures(model: Model, tensors: tuple[Tensor, ...], trunk: int) -> list[H
     for il, (name, shape, type_) in by_block(Same(tensors)):
         if il is not None and il < trunk:
             suffix = name[name.index(".", 4) + 1 :]
-            parts[il].append((suffix, shape, type_ if suffix.startswith(_TYPED) else ""))
+            parts[il].append((suffix, shape, type_ if suffix.startswith(TYPED) else ""))
     return [tuple(part) for part in parts]
 
 

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from tonnage.answer import Plan
 from tonnage.engines.llamacpp import answer, gpus_of
+from tonnage.engines.llamacpp.cache import cache_by_device
+from tonnage.engines.llamacpp.placement import HOST, Placement
 from tonnage.engines.llamacpp.plan.check import Checked, Task, check
 from tonnage.engines.llamacpp.plan.figures import plan_of
 from tonnage.engines.llamacpp.plan.layout import placed
@@ -17,6 +19,7 @@ from tonnage.engines.llamacpp.plan.objective import DEPTH
 from tonnage.engines.llamacpp.plan.rounds import Rounds
 from tonnage.engines.llamacpp.settings import resolve
 from tonnage.engines.llamacpp.stored import recipe_of, stored_tensors
+from tonnage.engines.llamacpp.weights import weights_by_device
 from tonnage.hardware.ram import parse_ram
 from tonnage.model.active import expert_share
 from tonnage.model.types import NOTHING, Attached, Model
@@ -52,6 +55,8 @@ def plan(
     task = task_of(question, model, attached, machine)
     if within_block:
         task = task._replace(machine=task.machine._replace(within_block=True))
+    if not task.machine.holds(least_bytes(task)):
+        return None  # --fit would be walked through in vain, which takes seconds
     ledger = ledger_of(model, task.tensors, resolve(task.question, model), task.depth)
     found = _found(task, ledger)
     return None if found is None else Planned(found.question, plan_of(task, found), found, task, ledger)
@@ -68,6 +73,14 @@ def task_of(question: Question, model: Model, attached: Attached = NOTHING, mach
     ram = parse_ram(question.ram).bandwidth if question.ram else None
     made = machine or machine_of(by_itself.devices, gpus_of(question, settings), ram, margin, settings.backend, expert_share(model) < 1)
     return Task(question, model, tensors, attached, made, depth, by_itself)
+
+
+def least_bytes(task: Task) -> int:
+    """Weights and cache with every layer on the host: no placement takes less on all devices together."""
+    everywhere = Placement((HOST,) * (len(task.model.layers) + 1), (), 1, False, False)
+    weights = weights_by_device(task.model, task.tensors, everywhere, False)
+    cached = cache_by_device(task.model, resolve(task.question, task.model), everywhere)
+    return sum(weights.values()) + sum(cached.values())
 
 
 def _found(task: Task, ledger: Ledger) -> Checked | None:

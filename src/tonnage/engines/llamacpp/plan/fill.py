@@ -54,6 +54,9 @@ class Filler:
         self.reads = [[unit.reads for unit in block.units] for block in ledger.blocks]
         self.choices = [_choices(block.units) for block in ledger.blocks]
         self.sizes = [block.unit_bytes for block in ledger.blocks]
+        self.on_host = [(HOST,) * len(block.units) for block in ledger.blocks]
+        self.least = min((sets[-1][1] for sets in self.choices if sets), default=0)
+        """bytes of the smallest set of matrices: a device with less room takes none"""
         blocks = [i for i, block in enumerate(ledger.blocks) if block.units]
         self.orders = {
             "first": blocks,
@@ -73,7 +76,7 @@ class Filler:
         left = self._left(blocks)
         if min(left, default=0) < 0:
             return None
-        homes: list[tuple[int, ...]] = [(HOST,) * len(block.units) for block in self.ledger.blocks]
+        homes: list[tuple[int, ...]] = list(self.on_host)
         waiting = self._own(blocks, left, homes, way)
         if not way.whole:
             self._single(waiting, blocks, left, homes)
@@ -120,17 +123,16 @@ class Filler:
     def _elsewhere(self, waiting: list[int], blocks: Sequence[int], left: list[int], homes: list[tuple[int, ...]]) -> None:
         """Feed-forward parts, or matrices of them, on GPUs where their block is not: two more changes of device each."""
         for device in () if self.machine.within_block else self.machine.fastest_first:
-            for i in waiting:
-                if device != blocks[i] and homes[i][0] == HOST and len(set(homes[i])) == 1:
+            for i in waiting if left[device] >= self.least else ():
+                if device != blocks[i] and homes[i] == self.on_host[i]:
                     self._put(i, device, left, homes, 2 * SPLIT_SECONDS)
 
     def _put(self, i: int, device: int, left: list[int], homes: list[tuple[int, ...]], price: float = 0.0) -> None:
         """The largest set of matrices that has room and is worth its price."""
         if left[device] < self.choices[i][-1][1]:
             return
-        gain = self.pace[HOST] - self.pace[device]
         chosen, nbytes, reads = next(choice for choice in self.choices[i] if choice[1] <= left[device])
-        if reads * gain > price:
+        if reads * (self.pace[HOST] - self.pace[device]) > price:
             left[device] -= nbytes
             homes[i] = tuple(device if j in chosen else HOST for j in range(len(homes[i])))
 

@@ -47,6 +47,12 @@ class Machine(NamedTuple):
         """Bytes per second of a device, the host as -1."""
         return (self.host if device < 0 else self.gpus[device]).rate
 
+    def holds(self, nbytes: int) -> bool:
+        """Whether all memories together have so much room, the margins kept: no placement of more can fit."""
+        room = [gpu.free_bytes and max(gpu.free_bytes - self.margin, 0) for gpu in self.gpus]
+        every = [self.host.free_bytes, *room]
+        return None in every or nbytes <= sum(n or 0 for n in every)
+
     @property
     def fastest_first(self) -> list[int]:
         """GPUs by their speed."""

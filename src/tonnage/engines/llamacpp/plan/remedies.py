@@ -1,11 +1,14 @@
 """What would make a question fit on its GPUs: less context, a smaller cache, a smaller quant. Each is tried before it is told."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 
-from tonnage.engines.llamacpp import answer
+from tonnage.engines.llamacpp import answer, gpus_of, placement_of
+from tonnage.engines.llamacpp.cache import cache_by_device
 from tonnage.engines.llamacpp.plan.layout import NOTHING_MATCHES
 from tonnage.engines.llamacpp.settings import context_of, wanted_cells
-from tonnage.engines.llamacpp.stored import recipe_of
+from tonnage.engines.llamacpp.stored import recipe_of, stored_tensors
+from tonnage.engines.llamacpp.weights import weights_by_device
 from tonnage.errors import TonnageError
 from tonnage.frozen import replace
 from tonnage.model.types import Attached, Model
@@ -25,6 +28,8 @@ def remedies(question: Question, model: Model, attached: Attached) -> Iterator[s
 
     def fits(changed: Question) -> bool:
         try:
+            if _over_already(changed, model):
+                return False
             found = answer(changed, model, attached)
         except TonnageError:
             return False
@@ -39,6 +44,18 @@ def remedies(question: Question, model: Model, attached: Attached) -> Iterator[s
         yield "one slot (-np 1)"
     if question.override_tensor is None and fits(replace(question, override_tensor=NOTHING_MATCHES)):
         yield f"no pipeline parallelism (-ot '{NOTHING_MATCHES}')"
+
+
+def _over_already(question: Question, model: Model) -> bool:
+    """Whether weights and cache alone are more than a GPU holds: then nothing else needs to be counted, which takes a walk."""
+    settings, placement = placement_of(question, model)
+    tensors = stored_tensors(model, recipe_of(question, model), question.mtp)
+    taken = Counter(weights_by_device(model, tensors, placement, False))
+    for (_, device), nbytes in cache_by_device(model, settings, placement).items():
+        taken[device] += nbytes
+    margin = settings.build.fit_margin_bytes if question.margin is None else question.margin
+    gpus = gpus_of(question, settings)
+    return any(gpu.usable_bytes is not None and taken[device] + margin > gpu.usable_bytes for device, gpu in enumerate(gpus))
 
 
 def _context(question: Question, model: Model, fits: Fits) -> Iterator[str]:
