@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tonnage.errors import TonnageError
-from tonnage.pages import api, compare, feeds, listing, scenario, texts, tools
+from tonnage.pages import api, compare, feeds, listing, openapi, scenario, texts, tools
 from tonnage.pages.site import HERE, NotFoundError, Site
 
 HTML = "text/html; charset=utf-8"
@@ -45,7 +45,7 @@ ROUTES: tuple[tuple[str, Page, str], ...] = (
     (r"/robots\.txt", feeds.robots, PLAIN),
     (r"/llms\.txt", feeds.llms, PLAIN),
     (r"/api/v1/([^/]+)/?", lambda query, site, verb: api.answer(verb, query, site), JSON),
-    (r"/openapi\.json", lambda query, site: api.openapi(), JSON),
+    (r"/openapi\.json", lambda query, site: openapi.document(), JSON),
 )
 """pattern of a path, the function that makes its page of (query, site, *groups), and its type"""
 
