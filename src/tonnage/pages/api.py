@@ -20,8 +20,8 @@ TOOLS = {"ram": "kit", "power": "", "transfer": "size"}
 """calculators -> the field that holds their words"""
 LISTS = {"models": "word", "devices": "word"}
 VERBS = (*QUESTIONS, *TOOLS, *LISTS)
-CLOSED = {"format", "colour", "help", "list", "file", "program"}
-"""options that speak of the terminal, or of the machine that answers"""
+CLOSED = {"format", "colour", "help", "list", "file", "program", "names"}
+"""options that speak of the terminal, of the machine that answers, or of answers that are no JSON"""
 
 
 def answer(verb_name: str, query: str, site: Site) -> str:

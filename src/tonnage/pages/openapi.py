@@ -90,21 +90,21 @@ def _operation(verb: Verb) -> Mapping[str, Any]:
         if option.name in KEYS and not verb.takes_question
     ]
     keys = [_of_key(key) for key in KEYS.values() if key.name != "device_file"] if verb.takes_question else []
-    plain = [_parameter(bare, verb.usage, {"type": "string"}, True)] if bare else []
+    plain = [_parameter(bare, verb.usage, {"type": "string"}, True, required=not verb.usage.startswith("["))] if bare else []
     failed = {
         "description": "a question that cannot be answered",
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
     }
     shape = {"$ref": "#/components/schemas/Answer"} if verb.name == "estimate" else {"type": "object"}
     good = {"description": verb.help, "content": {"application/json": {"schema": shape}}}
-    responses = {"200": good, "400": failed, "404": failed, "422": failed, "429": failed, "503": failed}
+    responses = {"200": good, "400": failed, "404": failed, "414": failed, "422": failed, "429": failed, "503": failed}
     return {"operationId": verb.name.replace("-", "_"), "summary": verb.help, "parameters": [*plain, *options, *own, *keys], "responses": responses}
 
 
 def _of_key(key: Key) -> Mapping[str, Any]:
     kind = {"switch": "boolean"}.get(key.kind, "string")
     schema = {"type": kind, **({"enum": list(key.choices)} if key.kind == "choice" and not key.words else {})}
-    return _parameter(key.short or key.name, f"{key.help}; default: {key.default}", schema, key.is_list, required=False)
+    return _parameter(key.short or key.name, f"{key.help}; default: {key.default}", schema, key.is_list, required=key.default == "required")
 
 
 def _parameter(name: str, words: str, schema: Mapping[str, Any], many: bool, *, required: bool = False) -> Mapping[str, Any]:

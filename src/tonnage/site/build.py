@@ -8,9 +8,10 @@ from functools import cache
 from html import escape
 from typing import NamedTuple
 
-from tonnage.pages import Site, reply
+from tonnage.pages import HERE, Site, listing, reply, shared, tables
 from tonnage.pages.feeds import paths
 from tonnage.pages.templates import policy
+from tonnage.render.png import can_draw
 from tonnage.site.engine import FOLDER, Engine
 
 MORE = ("/sitemap.xml", "/robots.txt")
@@ -34,12 +35,19 @@ class Built(NamedTuple):
 
 def targets() -> Iterator[str]:
     """Every page and file that has an address of its own."""
-    yield from dict.fromkeys((*paths(), "/tools/", *MORE))
+    yield from dict.fromkeys((*paths(), "/tools/", *MORE, *tables.paths(), *_cards()))
+
+
+def _cards() -> Iterator[str]:
+    """Cards for links: of models and the general one, since drawing takes 40 ms and there are seven scenarios to a model."""
+    if can_draw():
+        yield shared.GENERAL
+        yield from (shared.model_card(HERE, name) for name in listing.sizes())
 
 
 def build(folder: str, site: Site, engine: Engine | None, processes: int = 0, told: Callable[[str], None] = print) -> Built:
     """Write the site; pages of one model are made by one process, which then remembers the model."""
-    every = sorted(targets())
+    every, site = sorted(targets()), site._replace(served=False)
     batches = [every[i : i + _BATCH] for i in range(0, len(every), _BATCH)]
     pages = nbytes = 0
     skipped: list[str] = []
