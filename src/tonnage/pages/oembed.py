@@ -12,8 +12,8 @@ from tonnage.pages.site import NotFoundError, Site
 from tonnage.question import fields_of, from_query, to_query
 from tonnage.render import card, prose
 
-WIDTH, HEIGHT, LEAST = 640, 340, 200
-"""pixels of the card to embed: what it takes at its best width, and what it is shown in at least"""
+WIDTH, HEIGHT, LEAST = 640, 400, 200
+"""pixels of the card to embed: what it takes at its best width, and what it is shown in at least; where it is narrower it grows"""
 MOST = 10_000
 QUESTIONS = ("/", "/embed")
 """paths whose query is the question"""
@@ -31,7 +31,8 @@ def answer(query: str, site: Site) -> str:
     if fields.get("format", "json") != "json":
         raise FormatError("oEmbed is answered in JSON alone: format=json")
     asked = from_query(question_of(fields.get("url", ""), site))
-    width, height = (_size(fields, name, best) for name, best in (("maxwidth", WIDTH), ("maxheight", HEIGHT)))
+    width = _size(fields, "maxwidth", WIDTH)
+    height = _size(fields, "maxheight", HEIGHT + (WIDTH - width) * 2 // 5)
     opened = site.opened(asked)
     title = prose.title(estimate(*opened))
     source = escape(site.whole("/embed", to_query(opened.question)))

@@ -91,7 +91,7 @@ def _packaged(name: str) -> Callable[[], Iterator[Row]]:
 TABLES: Mapping[str, Table] = {
     "models": Table(
         "Models", "The built-in models: parameters, context, release and licence of each, and how its numbers were checked.",
-        "config.json of each model as published; row by row in `source` and `verified`", ("models/",), _models,
+        "config.json of each model as published; row by row in the columns source and verified", ("models/",), _models,
     ),
     "memory": Table(
         "Memory by model and quant", "Bytes of weights and of everything on one GPU, with the context that stands beside them.",
@@ -99,15 +99,15 @@ TABLES: Mapping[str, Table] = {
     ),
     "devices": Table(
         "Devices", "Memory as labelled and as usable, bandwidth and arithmetic of GPUs, unified and host memory.",
-        "makers' data sheets and public logs; row by row in `source` and `confidence`", ("devices.json",), _devices,
+        "makers' data sheets and public logs; row by row in the columns source and confidence", ("devices.json",), _devices,
     ),
     "accuracy": Table(
         "Accuracy", "What engines reported, by architecture: runs, and in how many of them weights, cache and compute buffer were met to the byte.",
         "the engines' own reports, kept with the tests", ("accuracy.json",), _accuracy,
     ),
     "electricity": Table(
-        "Electricity", "Price of a kilowatt-hour by country; `weak` marks a secondary page that should be checked.",
-        "row by row in `source` and `date`", ("calculators/electricity.json",), _packaged("electricity"),
+        "Electricity", "Price of a kilowatt-hour by country; a weak one is from a secondary page that should be checked.",
+        "row by row in the columns source and date", ("calculators/electricity.json",), _packaged("electricity"),
     ),
     "links": Table(
         "Links and disks", "Rates of USB, Wi-Fi, Ethernet, PCIe and disks; MB are 10^6 bytes.",
@@ -118,7 +118,7 @@ TABLES: Mapping[str, Table] = {
         _packaged("ram_kits"),
     ),
     "levels": Table(
-        "Levels of memory", "Latency and rate of caches, RAM, disks and networks; GB are 10^9 bytes.", "row by row in `source`",
+        "Levels of memory", "Latency and rate of caches, RAM, disks and networks; GB are 10^9 bytes.", "row by row in the column source",
         ("calculators/hierarchy.json",), _packaged("hierarchy"),
     ),
 }  # fmt: skip
