@@ -15,7 +15,7 @@ GROUND, INK, SOFT, ACCENT = "#fbfaf8", "#1d2126", "#59626c", "#2a5ea3"
 _LATIN, _SIGNS = (*range(0x20, 0x7F), *range(0xA0, 0xAD), *range(0xAE, 0x100)), "\u2013\u2014\u2019\u201c\u201d\u2022\u2026\u2212"
 HELD = "".join(map(chr, _LATIN)) + _SIGNS
 """what the font holds (fonts/, written by scripts/make_font.py)"""
-_NO_XML = re.compile(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NO_XML = r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 _TITLE, _LEAST_TITLE, _WORDS = 56, 32, 29
 
 
@@ -48,7 +48,7 @@ def render(card: Card) -> str:
         f'font-family="Inter" color="{INK}" fill="{INK}"><rect width="{WIDTH}" height="{HEIGHT}" fill="{GROUND}"/>'
         f'<rect width="{WIDTH}" height="10" fill="{ACCENT}"/>{"".join(_body(card))}</svg>'
     )
-    return _NO_XML.sub("?", drawn)
+    return re.sub(_NO_XML, "?", drawn)
 
 
 def _body(card: Card) -> Iterator[str]:

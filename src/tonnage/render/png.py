@@ -1,7 +1,6 @@
 """A picture of ours as PNG, by resvg (package resvg-py, extra `serve`), in the font that lies beside this file and no other."""
 
 from functools import cache
-from importlib.util import find_spec
 
 import tonnage.render
 from tonnage.errors import UnsupportedError
@@ -12,6 +11,8 @@ FONTS = ("Inter-Regular.ttf", "Inter-Bold.ttf")
 @cache
 def can_draw() -> bool:
     """Whether pictures can be made here."""
+    from importlib.util import find_spec  # a browser's engine loads this module, and never asks
+
     return find_spec("resvg_py") is not None
 
 
