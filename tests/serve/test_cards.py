@@ -141,6 +141,13 @@ def test_a_card_of_nothing_is_not_found(path: str) -> None:
     assert 404 == reply(path).status
 
 
+def test_where_nothing_is_drawn_no_page_names_a_card() -> None:
+    """A link that is shared has its words all the same."""
+    head = _head("/m/qwen3-0.6b/", "", AT._replace(cards=False))
+
+    assert ("og:title" in head, "og:image" in head, "twitter:card" in head) == (True, False, False)
+
+
 def test_without_resvg_a_card_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a sentence that says what to install."""
     monkeypatch.setitem(__import__("sys").modules, "resvg_py", None)

@@ -6,7 +6,8 @@ pytest.importorskip("fastapi")
 pytest.importorskip("jinja2")
 
 from serving import Asker, asking
-from tonnage.pages import reply
+from tonnage.pages import HERE, reply
+from tonnage.render.png import can_draw
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def client():
 )
 def test_the_server_sends_what_the_pages_say(client: Asker, path: str, query: str) -> None:
     """Status, type and body are those of `reply`."""
-    expected = reply(path, query)
+    expected = reply(path, query, HERE._replace(cards=can_draw()))
     found = client.get(f"{path}?{query}" if query else path)
 
     assert (expected.status, expected.body) == (found.status, found.text)

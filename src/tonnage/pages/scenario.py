@@ -119,7 +119,7 @@ def frame(
         "description": description,
         "robots": robots,
         "alternate": "",
-        "card": picture or site.whole(shared.GENERAL),
+        "card": (picture or site.whole(shared.GENERAL)) if site.cards else "",
         "card_size": (card.WIDTH, card.HEIGHT),
         "linked": linked.script(things),
         "embedded": embedded,

@@ -23,6 +23,8 @@ class Site(NamedTuple):
     """path of the script that answers in the browser; empty where a server does"""
     served: bool = True
     """whether a server answers questions here; a site of files has fewer cards for links"""
+    cards: bool = True
+    """whether cards can be drawn here; where they cannot, no page names one"""
 
     def opened(self, question: Question) -> Opened:
         """The question with its model."""

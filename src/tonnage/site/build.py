@@ -47,7 +47,7 @@ def _cards() -> Iterator[str]:
 
 def build(folder: str, site: Site, engine: Engine | None, processes: int = 0, told: Callable[[str], None] = print) -> Built:
     """Write the site; pages of one model are made by one process, which then remembers the model."""
-    every, site = sorted(targets()), site._replace(served=False)
+    every, site = sorted(targets()), site._replace(served=False, cards=can_draw())
     batches = [every[i : i + _BATCH] for i in range(0, len(every), _BATCH)]
     pages = nbytes = 0
     skipped: list[str] = []
