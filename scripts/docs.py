@@ -5,10 +5,11 @@ from pathlib import Path
 
 import make_accuracy
 import make_cli_docs
+import make_dates
 import make_readme
 import make_texts
 
-PAGES = (make_readme, make_cli_docs, make_accuracy, *make_texts.COPIES)
+PAGES = (make_readme, make_cli_docs, make_accuracy, *make_texts.COPIES, make_dates)
 """modules with TARGET, the page, and text(), what it must hold"""
 
 

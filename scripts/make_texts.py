@@ -18,5 +18,5 @@ class Copy(NamedTuple):
         return self.source.read_text(encoding="utf-8")
 
 
-NAMES = ("accuracy.md", "how-llama.cpp-uses-memory.md")
+NAMES = ("accuracy.md", "how-llama.cpp-uses-memory.md", "how-vllm-uses-memory.md")
 COPIES = (*(Copy(ROOT / "docs" / name, TEXTS / name) for name in NAMES), Copy(ROOT / "docs/accuracy.json", ROOT / "src/tonnage/data/accuracy.json"))

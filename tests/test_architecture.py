@@ -37,6 +37,7 @@ RIM = {"data", "remote", "source", "machine", "verbs", "cli", "serve", "site", "
 
 OUTSIDERS = {
     "pages.templates": {"jinja2"},
+    "render.png": {"resvg_py"},
     "serve.app": {"fastapi"},
     "verbs.serve": {"uvicorn"},
 }

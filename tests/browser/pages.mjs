@@ -10,7 +10,7 @@ const axe = fs.readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
 const KINDS = [
   "/", "/m/", "/m/llama-3.1-8b-instruct/", "/m/qwen3.5-122b-a10b/Q4_K_M/?c=256K&d=2x%20RTX%203090&ram=96GB", "/on/", "/on/rtx-4090/", "/compare",
-  "/accuracy/", "/how/llama.cpp/", "/tools/", "/tools/ram/", "/tools/power/", "/tools/transfer/", "/tools/reads/", "/nowhere", "/?m=nope",
+  "/accuracy/", "/how/llama.cpp/", "/how/vllm/", "/data/", "/tools/", "/tools/ram/", "/tools/power/", "/tools/transfer/", "/tools/reads/", "/nowhere", "/?m=nope",
   "/embed?m=llama-3.1-8b",
 ];
 const ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync"];

@@ -4,6 +4,7 @@ import html
 import io
 import json
 import re
+from collections.abc import Iterator
 from contextlib import redirect_stdout
 
 import jsonschema
@@ -12,10 +13,11 @@ import pytest
 pytest.importorskip("jinja2")
 
 import tonnage
-from tonnage import data
 from tonnage.cli import main
 from tonnage.pages import fragment, page, reply
-from tonnage.pages.api import VERBS, openapi
+from tonnage.pages.api import VERBS
+from tonnage.pages.openapi import document
+from tonnage.pages.routes import Reply
 from tonnage.question import from_query, to_argv
 from tonnage.render import json as form
 from tonnage.render import numbers
@@ -100,9 +102,49 @@ def test_errors_have_the_form_of_the_interface(path: str, query: str, status: in
 
 
 def test_the_document_names_every_verb() -> None:
-    """OpenAPI has a path for each, with an answer that the schema describes."""
-    document = json.loads(openapi())
-    told = document["components"]["schemas"]["Answer"]
+    """OpenAPI has a path for each."""
+    assert {f"/api/v1/{verb}" for verb in VERBS} == json.loads(document())["paths"].keys()
 
-    assert {f"/api/v1/{verb}" for verb in VERBS} == document["paths"].keys()
-    jsonschema.validate(json.loads(reply("/api/v1/estimate", QUESTIONS[2]).body), {**data.load_json("schema/answer.json"), **told})
+
+def _references(value: object) -> Iterator[str]:
+    """Every $ref anywhere in a document."""
+    if isinstance(value, dict):
+        yield from [value["$ref"]] if isinstance(value.get("$ref"), str) else []
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from _references(item)
+
+
+def test_every_reference_of_the_document_resolves() -> None:
+    """Each names a place within the document that is there."""
+    told = json.loads(reply("/openapi.json").body)
+    references = {*_references(told)}
+
+    assert {"#/components/schemas/Answer", "#/components/schemas/Error", "#/components/schemas/Part"} <= references
+    for reference in references:
+        at = told
+        assert reference.startswith("#/")
+        for name in reference[2:].split("/"):
+            at = at[name]
+
+
+def test_the_document_holds_no_schema_that_nothing_names() -> None:
+    """What stands in components is referred to."""
+    told = json.loads(document())
+
+    assert {f"#/components/schemas/{name}" for name in told["components"]["schemas"]} == {*_references(told)}
+
+
+@pytest.mark.parametrize("query", [QUESTIONS[2], "m=qwen3-32b&e=vllm&d=H200"])
+def test_answers_are_what_the_document_says(query: str) -> None:
+    """An estimate is of the schema that the document itself gives for it, and an error of the other."""
+    told = json.loads(document())
+    responses = told["paths"]["/api/v1/estimate"]["get"]["responses"]
+
+    def check(found: Reply, schema: object) -> None:
+        jsonschema.Draft202012Validator({**schema, "components": told["components"]}).validate(json.loads(found.body))
+
+    good, bad = reply("/api/v1/estimate", query), reply("/api/v1/estimate", "m=nothing")
+    check(good, responses[str(good.status)]["content"]["application/json"]["schema"])
+    check(bad, responses[str(bad.status)]["content"]["application/json"]["schema"])

@@ -24,7 +24,7 @@ FLAGSHIP = "/m/qwen3.5-122b-a10b/Q4_K_M/"
 NATIVE = "c=262144"
 KINDS = (
     "/", "/m/", "/m/llama-3.1-8b-instruct/", FLAGSHIP, "/on/", "/on/rtx-4090/", "/compare", "/accuracy/", "/how/llama.cpp/", "/tools/", "/tools/ram/",
-    "/tools/power/", "/tools/transfer/", "/tools/reads/", "/nowhere",
+    "/tools/power/", "/tools/transfer/", "/tools/reads/", "/how/vllm/", "/data/", "/nowhere",
 )  # fmt: skip
 QUESTIONS = (
     "m=llama-3.1-8b-instruct&q=Q4_K_M",
@@ -240,9 +240,12 @@ def test_malformed_queries_are_refused_and_never_a_fault() -> None:
     """Random fields, values and bytes are answered below 500, on every kind of path."""
     dice = random.Random(20)
     values = ["", "-1", "1e99", "nan", "99999999999999", "auto", "é", "\x00", "'\"<x>", "2x RTX 3090", "24GB", "Q4_K_M", "true", "3,1", "mtp", "cpu"]
-    names = [*KEYS, *(key.short for key in KEYS.values() if key.short), "a", "size", "kit", "watts", "zzz"]
+    names = [*KEYS, *(key.short for key in KEYS.values() if key.short), "a", "url", "maxwidth", "size", "kit", "watts", "zzz"]
     verbs = ("estimate", "plan", "max-context", "best-quant", "speed", "cost", "ram", "power", "transfer", "devices", "x")
-    pages = ("/", "/fragment", "/embed", "/badge.svg", "/compare", "/tools/ram/", "/tools/power/", "/tools/transfer/", "/tools/reads/", "/on/x%00/")
+    pages = (
+        "/", "/fragment", "/embed", "/badge.svg", "/og/answer.png", "/oembed", "/compare", "/tools/ram/", "/tools/power/", "/tools/transfer/",
+        "/tools/reads/", "/on/x%00/",
+    )  # fmt: skip
     asked = [*pages, *(f"/api/v1/{verb}" for verb in verbs)]
     for _ in range(400):
         fields = [("m", dice.choice(["llama-3.2-1b-instruct", "qwen3-0.6b", "nope", ""]))] if dice.random() < 0.8 else []

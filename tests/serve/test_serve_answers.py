@@ -143,6 +143,10 @@ def test_memory_has_a_limit():
         ("/fragment", "c=oops", "c=oops"),
         ("/api/v1/max-context", "d=24GB&model=qwen3-0.6b", "m=qwen3-0.6b&d=24GB"),
         ("/tools/ram/", "kit=DDR5-6000", "kit=DDR5-6000"),
+        ("/og/answer.png", "c=8K&m=qwen3-0.6b", "m=qwen3-0.6b&c=8K"),
+        ("/og/m/qwen3-0.6b/Q4_K_M.png", "x=1", ""),
+        ("/data/", "x=1", ""),
+        ("/data/devices.csv", "x=1", ""),
     ],
 )
 def test_questions_in_one_form(path, query, expected):
@@ -161,6 +165,10 @@ def test_questions_in_one_form(path, query, expected):
         ("/m/org%252Frepo/Q4_K_M/", "", False),
         ("/compare", "a=m%3Dqwen3-0.6b&b=m%3Dqwen3-32b", True),
         ("/compare", "a=m%3Dorg%2Frepo&b=m%3Dqwen3-32b", False),
+        ("/og/answer.png", "m=org/repo", False),
+        ("/oembed", "url=https%3A%2F%2Ftonnage.example%2F%3Fm%3Dqwen3-0.6b%26d%3DRTX%2B4090", True),
+        ("/oembed", "url=https%3A%2F%2Ftonnage.example%2Fm%2Fqwen3-0.6b%2FQ4_K_M%2F", True),
+        ("/oembed", "url=https%3A%2F%2Ftonnage.example%2F%3Fm%3Dorg%252Frepo", False),
     ],
 )
 def test_what_the_package_answers_alone(path, query, near):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from html import escape
 
-from tonnage.pages import templates
+from tonnage.pages import dates, templates
 from tonnage.pages.listing import by_slug, sizes
 from tonnage.pages.scene import Scene
 from tonnage.pages.site import Site
@@ -16,7 +16,7 @@ QUANTS = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS", "Q3_K_M", "Q2_K")
 
 def paths() -> Iterator[str]:
     """Every path page, in the order of the map."""
-    yield from ("/", "/m/", "/on/", "/compare", "/accuracy/", "/tools/")
+    yield from ("/", "/m/", "/on/", "/compare", "/accuracy/", "/data/", "/tools/")
     yield from (f"/how/{engine}/" for engine in HOW)
     yield from (f"/tools/{name}/" for name in ("ram", "power", "transfer", "reads"))
     yield from (f"/on/{slug}/" for slug in by_slug())
@@ -26,8 +26,8 @@ def paths() -> Iterator[str]:
 
 
 def sitemap(query: str, site: Site) -> str:
-    """The map of all path pages."""
-    urls = "".join(f"<url><loc>{escape(site.whole(path))}</loc></url>" for path in paths())
+    """The map of all path pages, each with the day on which its data last changed."""
+    urls = "".join(f"<url><loc>{escape(site.whole(path))}</loc><lastmod>{dates.of_page(path)}</lastmod></url>" for path in paths())
     return f'<?xml version="1.0" encoding="UTF-8"?><urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{urls}</urlset>'
 
 
@@ -53,6 +53,8 @@ Every answer is JSON at one address; bytes are integers, `error` null means exac
 - [What goes where]({site.whole("/api/v1/plan")}?{asked})
 - [Models]({site.whole("/api/v1/models")}), [devices]({site.whole("/api/v1/devices")})
 - [All of it as OpenAPI]({site.whole("/openapi.json")})
+- [The tables behind them as JSON and CSV, with sources]({site.whole("/data/")})
+- [An answer to embed]({site.whole("/oembed")}?url=) (oEmbed)
 - [How exact the answers are]({site.whole("/accuracy/")})
 """
 

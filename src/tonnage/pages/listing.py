@@ -12,7 +12,7 @@ from tonnage.hardware.devices import catalogue as devices
 from tonnage.hardware.devices import find
 from tonnage.hardware.types import Device
 from tonnage.model import catalogue
-from tonnage.pages import templates
+from tonnage.pages import linked, shared, templates
 from tonnage.pages.scenario import frame
 from tonnage.pages.site import NotFoundError, Site
 from tonnage.question import Question, to_query
@@ -50,7 +50,7 @@ def model(query: str, site: Site, name: str) -> str:
     """One model: what it is made of, its memory by recipe and context, its curve."""
     entry = catalogue.find(name)
     if entry is None:
-        raise NotFoundError(f"/m/{name}/", _nearest(name))
+        raise NotFoundError(f"/m/{name}/", near(name))
     asked = Question(model=name, quant="Q4_K_M")
     opened = site.opened(asked)
     found = glance(*opened, unquantised=True)
@@ -59,13 +59,15 @@ def model(query: str, site: Site, name: str) -> str:
     rows = [(recipe, [recipe.gpu_bytes + more for more in rest]) for recipe in found.recipes]
     short = next(item["name"] for item in catalogue.index() if item["hf_id"] == entry["hf_id"])
     values = frame(site, title=f"{prose.name(opened.model)}: memory by quant and context", canonical=site.whole(f"/m/{short}/"),
-                   description=prose.architecture(found.plain))  # fmt: skip
+                   description=prose.architecture(found.plain), picture=shared.model_card(site, short),
+                   things=[linked.breadcrumbs(site, [("/m/", "Models"), ("", short)])])  # fmt: skip
     curve = svg.curve([svg.Knot(*point) for point in found.curve], []) if len(found.curve) > 1 else ""
     values |= {"e": found.plain, "short": short, "architecture": prose.architecture(found.plain), "contexts": contexts, "rows": rows, "curve": curve}
     return templates.render("model.html", told=prose.recurrent(found.plain), published=entry["hf_id"], **values)
 
 
-def _nearest(name: str) -> tuple[str, ...]:
+def near(name: str) -> tuple[str, ...]:
+    """Names of models that are nearest."""
     from tonnage.errors import nearest
 
     return nearest(name, catalogue.names())
@@ -109,18 +111,26 @@ def device(query: str, site: Site, name: str) -> str:
             found = find(name)[0]
         except QuestionError as error:
             raise NotFoundError(f"/on/{name}/", error.nearest) from None
-    held = room(Question(model=_SMALL, quant="Q4_K_M"), catalogue.model(_SMALL), found)
-    rows = sorted(_on(found, held, site), key=lambda row: -row["total"])
+    rows = on(found, site)
     told = budget(found)
-    title = f"What runs on {_article(found.name)}?"
+    title = f"What runs on {article(found.name)}?"
     values = frame(site, title=title, canonical=site.whole(f"/on/{slug(found.name)}/"),
-                   description=f"Which language models fit {found.name}, in which quant, with 32K tokens of context.")  # fmt: skip
+                   description=f"Which language models fit {found.name}, in which quant, with 32K tokens of context.",
+                   picture=shared.device_card(site, slug(found.name)),
+                   things=[linked.breadcrumbs(site, [("/on/", "Devices"), ("", found.name)])])  # fmt: skip
     fits = [row for row in rows if row["quant"]]
     return templates.render("device.html", device=found, budget=told, head=title, fits=fits, rest=len(rows) - len(fits), **values)
 
 
-def _article(name: str) -> str:
+def article(name: str) -> str:
+    """A device's name within a sentence."""
     return f"the {name}" if "Apple" not in name else name
+
+
+def on(device: Device, site: Site) -> list[dict[str, Any]]:
+    """Every model on a device, the largest first: the recipe of most bits that fits, empty where none does."""
+    held = room(Question(model=_SMALL, quant="Q4_K_M"), catalogue.model(_SMALL), device)
+    return sorted(_on(device, held, site), key=lambda row: -row["total"])
 
 
 def _on(device: Device, held: int, site: Site) -> Iterator[dict[str, Any]]:

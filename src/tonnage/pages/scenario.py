@@ -1,21 +1,22 @@
 """The calculator and the page of a scenario: one form, the answer, and what people ask beside it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 from urllib.parse import quote
 
+from tonnage.answer import Estimate
 from tonnage.errors import TonnageError
 from tonnage.estimation import ENGINES
 from tonnage.frozen import replace
 from tonnage.glance import RECIPES
 from tonnage.model import catalogue
-from tonnage.pages import api, faq, templates
+from tonnage.pages import api, faq, linked, shared, templates
 from tonnage.pages.scene import Scene, canonical, catalogue_name, form_values
 from tonnage.pages.site import Site
 from tonnage.question import from_query, to_query
-from tonnage.render import prose
+from tonnage.render import card, prose
 
 FIRST = "m=qwen3.6-27b&q=Q4_K_M&c=32768&d=RTX 4090"
 """what the calculator shows before it is asked"""
@@ -30,6 +31,7 @@ DEVICES = (
 )  # fmt: skip
 FIELDS = ("m", "q", "c", "d", "ram", "u", "e", "cache_type_k", "cache_type_v", "n_cpu_moe", "slots")
 """keys that the form shows; others that are given travel hidden"""
+ABOUT = "What a large language model takes in memory, where it fits, how fast it runs and what that costs."
 STATUS_WORDS = {400: "That is not a question we can answer", 404: "Not found", 422: "Cannot be answered"}
 
 
@@ -52,35 +54,75 @@ def page(query: str, site: Site, model: str, quant: str) -> str:
 def _framed(scene: Scene, site: Site, *, home: bool = False) -> str:
     found = scene.estimate
     title = "How much memory does a language model need?" if home else prose.title(found)
+    answered, crumbs = [*faq.answers(scene)], [] if home else _crumbs(scene)
     values = scene.values() | form(scene, site)
-    values |= frame(site, title=title, canonical=site.whole("/") if home else canonical(site, scene.question), description=prose.answer(found))
+    values |= frame(
+        site,
+        title=title,
+        canonical=site.whole("/") if home else canonical(site, scene.question),
+        address="" if home else shared.address(site, scene.question),
+        description=ABOUT if home else prose.answer(found),
+        picture="" if home else shared.question_card(site, scene.question),
+        things=[*_things(site, found, answered, crumbs, home=home)],
+        embedded=shared.embedding(site, scene.query),
+    )
     values |= {
         "home": home,
-        "faq": [*faq.answers(scene)],
+        "faq": answered,
         "recommendation": [*prose.recommendation(found, scene.glance, faq.pairs(scene))],
         "architecture": prose.architecture(found),
         "related": [*faq.related(scene)],
         "receipts": faq.receipts(scene),
         "alternate": api.link(site, "estimate", scene.query),
-        "crumbs": [] if home else _crumbs(scene, site),
+        "crumbs": [(site.link(path), name) for path, name in crumbs],
     }
     return templates.render("scenario.html", **values)
 
 
-def _crumbs(scene: Scene, site: Site) -> list[tuple[str, str]]:
+def _crumbs(scene: Scene) -> list[linked.Crumb]:
     name = catalogue_name(scene.question)
-    return [(site.link("/m/"), "Models"), (site.link(f"/m/{name}/"), prose.name(scene.opened.model))] if name else []
+    return [("/m/", "Models"), (f"/m/{name}/", prose.name(scene.opened.model))] if name else []
 
 
-def frame(site: Site, *, title: str, canonical: str = "", description: str = "", robots: str = "") -> dict[str, Any]:
-    """What the frame of every page takes."""
+def _things(site: Site, found: Estimate, answered: list[prose.Answered], crumbs: list[linked.Crumb], *, home: bool) -> Iterator[linked.Thing]:
+    """What the page says to programs: of the home page the calculator, of a scenario the way to it, and its questions."""
+    if home:
+        yield linked.application(site, "/", "Tonnage", ABOUT)
+    if crumbs:
+        yield linked.breadcrumbs(site, [*crumbs, ("", found.weights.recipe)])
+    if answered:
+        yield linked.questions(answered)
+
+
+def frame(
+    site: Site,
+    *,
+    title: str,
+    canonical: str = "",
+    address: str = "",
+    description: str = "",
+    robots: str = "",
+    picture: str = "",
+    things: Sequence[linked.Thing] = (),
+    embedded: str = "",
+) -> dict[str, Any]:
+    """What the frame of every page takes.
+
+    `canonical` stands for all pages that say the same; `address` is this one's, with its question, for those who share it.
+    `picture`, `things` and `embedded` are for programs that show a link, search or embed.
+    """
     return {
         "site": site,
         "page_title": title,
         "canonical": canonical,
+        "address": address or canonical,
         "description": description,
         "robots": robots,
         "alternate": "",
+        "card": (picture or site.whole(shared.GENERAL)) if site.cards else "",
+        "card_size": (card.WIDTH, card.HEIGHT),
+        "linked": linked.script(things),
+        "embedded": embedded,
         "style": templates.style(),
         "script": templates.script(),
     }

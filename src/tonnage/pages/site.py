@@ -21,6 +21,10 @@ class Site(NamedTuple):
     access: Access = BUILT_IN
     worker: str = ""
     """path of the script that answers in the browser; empty where a server does"""
+    served: bool = True
+    """whether a server answers questions here; a site of files has fewer cards for links"""
+    cards: bool = True
+    """whether cards can be drawn here; where they cannot, no page names one"""
 
     def opened(self, question: Question) -> Opened:
         """The question with its model."""
@@ -30,9 +34,9 @@ class Site(NamedTuple):
         """The address of a page."""
         return self.base + path + (f"?{query}" if query else "")
 
-    def whole(self, path: str) -> str:
+    def whole(self, path: str, query: str = "") -> str:
         """The address of a page for those outside of the site."""
-        return self.origin + self.link(path)
+        return self.origin + self.link(path, query)
 
 
 HERE = Site()

@@ -1,7 +1,7 @@
 """Pages of the documentation: the little of Markdown that they are written in, as HTML."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 
 from tonnage import data
@@ -9,7 +9,7 @@ from tonnage.pages import templates
 from tonnage.pages.scenario import frame
 from tonnage.pages.site import NotFoundError, Site
 
-HOW = {"llama.cpp": "how-llama.cpp-uses-memory.md"}
+HOW = {"llama.cpp": "how-llama.cpp-uses-memory.md", "vllm": "how-vllm-uses-memory.md"}
 """engine -> page of how it uses memory"""
 
 
@@ -17,7 +17,7 @@ def how(query: str, site: Site, engine: str) -> str:
     """How an engine uses memory."""
     if engine not in HOW:
         raise NotFoundError(f"/how/{engine}/", tuple(HOW))
-    return _page(site, HOW[engine], f"/how/{engine}/")
+    return _page(site, HOW[engine], f"/how/{engine}/", [("" if name == engine else site.link(f"/how/{name}/"), name) for name in HOW])
 
 
 def accuracy(query: str, site: Site) -> str:
@@ -25,11 +25,11 @@ def accuracy(query: str, site: Site) -> str:
     return _page(site, "accuracy.md", "/accuracy/")
 
 
-def _page(site: Site, name: str, path: str) -> str:
+def _page(site: Site, name: str, path: str, beside: Sequence[tuple[str, str]] = ()) -> str:
     text = data.read(f"texts/{name}").decode()
     title = text.partition("\n")[0].removeprefix("# ")
     values = frame(site, title=title, canonical=site.whole(path), description=title)
-    return templates.render("text.html", body="\n".join(blocks(text)), **values)
+    return templates.render("text.html", body="\n".join(blocks(text)), beside=beside, **values)
 
 
 def blocks(text: str) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from tonnage.calculators.power import tariffs
 from tonnage.calculators.transfer import links
-from tonnage.pages import api, templates
+from tonnage.pages import api, linked, templates
 from tonnage.pages.scenario import frame
 from tonnage.pages.site import NotFoundError, Site
 from tonnage.question import fields_of
@@ -119,7 +119,8 @@ def page(query: str, site: Site, name: str) -> str:
     found = json.loads(api.answer(name, asked, site))
     columns = [column for column in tool.columns if any(row.get(column.key) is not None for row in found["rows"])]
     rows = [[(column.show(row.get(column.key)), column.right) for column in columns] for row in found["rows"]]
-    values = frame(site, title=tool.title, canonical=site.whole(f"/tools/{name}/"), description=tool.lead)
+    things = [linked.application(site, f"/tools/{name}/", tool.title, tool.lead), linked.breadcrumbs(site, [("/tools/", "Tools"), ("", tool.title)])]
+    values = frame(site, title=tool.title, canonical=site.whole(f"/tools/{name}/"), description=tool.lead, things=things)
     held = {field.name: [value for key, value in fields if key == field.name] for field in tool.fields}
     values |= {"tool": tool, "name": name, "columns": columns, "rows": rows, "held": held, "notes": found.get("notes", []), "asked": asked}
     return templates.render("tool.html", chart=_chart(name, found["rows"]), **values)

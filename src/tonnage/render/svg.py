@@ -97,7 +97,7 @@ def _bar(device: DeviceAnswer) -> Iterator[str]:
     for part in parts:
         wide = part.bytes * scale
         name = part.part if part.part in COLOURS else "other"
-        title = f"<title>{numbers.part_name(part.part)}: {numbers.gib(part.bytes)} GiB</title>"
+        title = f"<title>{escape(f'{numbers.part_name(part.part)}: {numbers.gib(part.bytes)} GiB')}</title>"
         shape = f'x="{at:.1f}" y="8" width="{max(wide, 0.8):.1f}" height="30"'
         yield f'<g>{title}<rect {shape} fill="{_colour(name)}"/>'
         yield (f'<rect {shape} fill="url(#h-{name})"/>' if name in HATCHES else "") + "</g>"
@@ -120,7 +120,7 @@ def _capacity(x: float, usable: int, total: int) -> Iterator[str]:
     yield f'<path d="M{x:.1f} 2V44" stroke="currentColor" stroke-width="2"/>'
     left = usable - total
     words = f"{numbers.gib(usable)} GiB usable, {numbers.gib(abs(left))} GiB {'free' if left >= 0 else 'short'}"
-    yield f'<text x="{x + dx:.1f}" y="57" text-anchor="{anchor}" font-size="12" {INK}>{words}</text>'
+    yield f'<text x="{x + dx:.1f}" y="57" text-anchor="{anchor}" font-size="12" {INK}>{escape(words)}</text>'
 
 
 def _colour(part: str) -> str:
@@ -149,7 +149,7 @@ def curve(knots: Sequence[Knot], lines: Sequence[Line], asked: Knot | None = Non
     points = " ".join(f"{x(knot.tokens):.1f},{y(knot.bytes):.1f}" for knot in _smooth(knots))
     body.append(f'<polyline points="{points}" fill="none" stroke="{_colour("weights")}" stroke-width="2.5" stroke-linejoin="round"/>')
     if asked:
-        words = f"{numbers.tokens(asked.tokens)} tokens: {numbers.gib(asked.bytes)} GiB"
+        words = escape(f"{numbers.tokens(asked.tokens)} tokens: {numbers.gib(asked.bytes)} GiB")
         body.append(f'<circle cx="{x(asked.tokens):.1f}" cy="{y(asked.bytes):.1f}" r="5" fill="{_colour("weights")}"><title>{words}</title></circle>')
     return _svg(HEIGHT, label, _curve_words(knots, lines), body, name="memory against context")
 

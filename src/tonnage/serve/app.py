@@ -12,6 +12,7 @@ from tonnage.cli import COLLECTED_AFTER
 from tonnage.pages import Site
 from tonnage.pages.scenario import FIRST
 from tonnage.pages.templates import policy
+from tonnage.render.png import can_draw
 from tonnage.serve.answers import Answer, Answers, BusyError
 from tonnage.serve.asked import is_tame, kind
 from tonnage.serve.counts import Counts, resident_bytes
@@ -47,7 +48,7 @@ class Worker:
     """One process that answers."""
 
     def __init__(self, settings: Settings) -> None:
-        self.answers = Answers(Site(origin=settings.origin, access=settings.access), settings)
+        self.answers = Answers(Site(origin=settings.origin, access=settings.access, cards=can_draw()), settings)
         self.counts = Counts(settings.counts)
         self.counts.put("tonnage_build_info", 1, version=__version__, edition=edition())
 

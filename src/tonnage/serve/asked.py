@@ -2,18 +2,27 @@
 
 import re
 from collections.abc import Iterator
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from tonnage.errors import TonnageError
 from tonnage.model import catalogue
 from tonnage.question import fields_of, from_query, to_query
 from tonnage.serve import patterns
 
-WITHOUT_QUERY = re.compile(r"/(m|on|accuracy|tools)/?|/(m|on|how)/[^/]+/?|/(sitemap\.xml|robots\.txt|llms\.txt|openapi\.json)")
+WITHOUT_QUERY = re.compile(
+    r"/(m|on|accuracy|tools|data)/?|/(m|on|how|data)/[^/]+/?|/og/(tonnage|(m|on)/.+)\.png|/(sitemap\.xml|robots\.txt|llms\.txt|openapi\.json)"
+)
 """paths whose page is the same whatever the query"""
-QUESTIONS = re.compile(r"/|/fragment|/embed|/badge\.svg|/api/v1/[a-z-]+/?")
+QUESTIONS = re.compile(r"/|/fragment|/embed|/badge\.svg|/og/answer\.png|/api/v1/[a-z-]+/?")
 """paths whose query is a question"""
-KINDS = ("fragment", "m", "on", "compare", "accuracy", "how", "tools", "embed", "badge.svg", "og", "api", "openapi.json", "healthz", "metrics")
+KINDS = (
+    "fragment", "m", "on", "compare", "accuracy", "how", "tools", "data", "embed", "oembed", "badge.svg", "og", "api", "openapi.json", "healthz",
+    "metrics",
+)  # fmt: skip
+
+
+OEMBED = "/oembed"
+"""whose field `url` is an address of ours with a question in it"""
 
 
 def canonical(path: str, query: str) -> str:
@@ -48,6 +57,10 @@ def _values(path: str, query: str) -> Iterator[str]:
     yield from (unquote(part) for part in path.split("/"))
     try:
         for name, value in fields_of(query):
-            yield from _values("", value) if name in ("a", "b") and "=" in value else (value,)
-    except TonnageError:
+            if name == "url" and path == OEMBED:
+                parts = urlsplit(value)
+                yield from _values(parts.path, parts.query)
+            else:
+                yield from _values("", value) if name in ("a", "b") and "=" in value else (value,)
+    except (TonnageError, ValueError):
         return

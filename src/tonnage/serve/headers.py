@@ -11,7 +11,7 @@ ALWAYS: tuple[Header, ...] = (
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"strict-transport-security", b"max-age=31536000"),  # browsers heed it over TLS alone
 )
-OPEN = ("api", "openapi.json", "badge.svg", "fragment", "og")
+OPEN = ("api", "openapi.json", "badge.svg", "fragment", "og", "oembed", "data")
 """kinds of paths that pages of others may read"""
 LASTING = "public, max-age=300, s-maxage=3600, stale-while-revalidate=86400"
 """an answer of this edition: a browser asks again after five minutes (and is told 304), a cache in front after an hour"""

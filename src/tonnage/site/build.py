@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 from tonnage.cli import COLLECTED_AFTER
 from tonnage.model import catalogue
-from tonnage.pages import Site, reply
+from tonnage.pages import HERE, Site, listing, reply, shared, tables
 from tonnage.pages.feeds import paths
 from tonnage.pages.templates import policy
+from tonnage.render.png import can_draw
 from tonnage.site.engine import FOLDER, Engine
 
 MORE = ("/sitemap.xml", "/robots.txt")
@@ -39,7 +40,14 @@ class Built(NamedTuple):
 
 def targets() -> Iterator[str]:
     """Every page and file that has an address of its own."""
-    yield from dict.fromkeys((*paths(), "/tools/", *MORE))
+    yield from dict.fromkeys((*paths(), "/tools/", *MORE, *tables.paths(), *_cards()))
+
+
+def _cards() -> Iterator[str]:
+    """Cards for links: of models and the general one, since drawing takes 40 ms and there are seven scenarios to a model."""
+    if can_draw():
+        yield shared.GENERAL
+        yield from (shared.model_card(HERE, name) for name in listing.sizes())
 
 
 def batches() -> list[tuple[str, ...]]:
@@ -58,6 +66,7 @@ def build(folder: str, site: Site, engine: Engine | None, processes: int = 0, to
     """Write the site; pages of one model are made by one process, which then remembers the model."""
     every = batches()
     total, step = sum(map(len, every)), max(len(every) // TOLD, 1)
+    site = site._replace(served=False, cards=can_draw())
     pages = nbytes = 0
     skipped: list[str] = []
     with ProcessPoolExecutor(processes or os.cpu_count(), initializer=gc.set_threshold, initargs=(COLLECTED_AFTER,)) as pool:

@@ -11,7 +11,7 @@ from typing import Any
 _EXTERNAL: Any = importlib._bootstrap_external
 SOURCE = "/source"
 PACKAGES = ("tonnage", "jinja2", "markupsafe")
-LEFT_OUT = ("site", "serve", "__pycache__")
+LEFT_OUT = ("site", "serve", "fonts", "__pycache__")
 ALWAYS = ("encodings/", "_pyodide/", "pyodide/", "_sysconfigdata")
 """of the standard library: what Python and Pyodide look for as they start"""
 FRAGMENTS = (

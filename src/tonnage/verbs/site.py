@@ -17,6 +17,7 @@ def run(call: Call) -> int:
         raise QuestionError(f"unknown action {action[:40]!r}; `tonnage site build DIR`", nearest(action, ACTIONS))
     try:
         from tonnage.pages import Site
+        from tonnage.render.png import can_draw
         from tonnage.site import build, engine
     except ImportError as error:
         raise UnsupportedError(f"pages need {error.name}: pip install 'tonnage[serve]'") from None
@@ -32,6 +33,8 @@ def run(call: Call) -> int:
                 call.errors.write(f"without the engine in the browser: {error}\n")
         os.makedirs(folder, exist_ok=True)
         built = build.build(folder, site, found, told=lambda words: print(words, file=call.errors))
+    if not can_draw():
+        call.errors.write("without cards for links: pip install resvg-py\n")
     for line in built.skipped:
         call.errors.write(f"left out: {line}\n")
     with_it = "with" if found else "without"
