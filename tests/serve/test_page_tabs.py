@@ -81,6 +81,7 @@ def test_a_question_that_is_none_has_no_tabs() -> None:
     """An address that is no question is refused without them."""
     assert "aria-label=\"Engine\"" not in reply("/", "m=x&contxt=3").body
     assert "aria-label=\"Engine\"" not in reply("/nowhere").body
+    assert "aria-label=\"Engine\"" not in reply("/", "m=nope&e=vllm").body
 
 
 @pytest.mark.parametrize(

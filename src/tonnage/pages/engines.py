@@ -1,14 +1,14 @@
 """The same question asked of another engine, and the programs that an answer can be launched with."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tonnage.answer import Estimate
 from tonnage.errors import TonnageError
 from tonnage.estimation import DEFAULT_ENGINE, ENGINES, engine_of
 from tonnage.frozen import replace
 from tonnage.glance import RECIPES
-from tonnage.keys import GROUPS
+from tonnage.keys import GROUPS, KEYS
 from tonnage.pages.site import Site
 from tonnage.quant import formats, recipes
 from tonnage.question import Question, from_query, to_query
@@ -54,7 +54,7 @@ def asked_of(question: Question, engine: str) -> Question:
     """The question with what holds for another engine, and without what only its own knows."""
     if ENGINES[engine] == engine_of(question):
         return question
-    dropped = {key: None for key in _foreign(engine) if hasattr(question, key)}
+    dropped: dict[str, Any] = dict.fromkeys(_foreign(engine) & KEYS.keys())
     own = None if engine == DEFAULT_ENGINE else engine
     quant = question.quant if question.quant and loads(engine, question.quant) else None
     return replace(question, **{**dropped, "engine": own, "engine_version": None, "backend": None, "quant": quant})

@@ -30,6 +30,8 @@ DEVICES = (
 SHOWN = ("m", "q", "c", "d", "ram", "u")
 FIELDS = (*SHOWN, "cache_type_k", "cache_type_v", "n_cpu_moe", "slots")
 """keys that the form shows, the last of llama.cpp alone; others that are given travel hidden"""
+ENGINES_OWN = ("unsupported", "refused", "no fit")
+"""kinds of errors that another engine may not have"""
 STATUS_WORDS = {400: "That is not a question we can answer", 404: "Not found", 422: "Cannot be answered"}
 
 
@@ -121,11 +123,11 @@ def failed(error: TonnageError, status: int, path: str, query: str, site: Site) 
         "message": told[:1].upper() + told[1:],
         "head": STATUS_WORDS.get(status, "That did not work"),
         "near": [*_near(error, query, site)],
-        "tabs": engines.tabs_of(query, site),
+        "tabs": engines.tabs_of(query, site) if error.kind in ENGINES_OWN else [],
     }
     if path == "/fragment":
         return templates.render("problem.html", **values)
-    return templates.render("error.html", **(values | frame(site, title=str(values["head"]), robots="noindex")))
+    return templates.render("error.html", models=model_names(), **(values | frame(site, title=str(values["head"]), robots="noindex")))
 
 
 def _near(error: TonnageError, query: str, site: Site) -> Iterator[tuple[str, str]]:
