@@ -9,7 +9,7 @@ const { chromium } = require("playwright-core");
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 const KINDS = ["/", "/m/", "/m/qwen3-0.6b/", "/m/qwen3-0.6b/Q4_K_M/", "/on/", "/on/rtx-4090/", "/compare", "/accuracy/", "/how/llama.cpp/", "/tools/", "/tools/ram/",
-  "/tools/power/", "/tools/transfer/", "/tools/reads/", "/embed?m=qwen3-0.6b", "/no/such/page", "/?m=oops"];
+  "/tools/power/", "/tools/transfer/", "/tools/reads/", "/embed?m=qwen3-0.6b", "/?m=qwen3-0.6b&e=vllm&d=2x%20H100%20SXM%2080GB&tensor_parallel=2", "/?m=qwen3-0.6b&e=mlx&d=RTX%204090", "/no/such/page", "/?m=oops"];
 const SMALL = "/?m=qwen3-0.6b&q=Q4_K_M&c=8192";
 
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: FLAGS });
@@ -94,6 +94,70 @@ await check("the command is copied", { permissions: ["clipboard-read", "clipboar
   await button.click();
   await page.waitForFunction(() => document.querySelector(".copy").textContent == "Copied");
   return wants("something else was copied", (await page.evaluate(() => navigator.clipboard.readText())) == words && words.includes("llama"));
+});
+
+await check("every engine has a tab that needs no script", { javaScriptEnabled: false }, async (page) => {
+  const wrong = [];
+  await page.goto(served + SMALL);
+  const names = await page.locator("nav.tabs a").allInnerTexts();
+  for (const name of names) {
+    await page.locator("nav.tabs a", { hasText: new RegExp(`^${name}$`) }).click();
+    if ((await page.locator("nav.tabs [aria-current]").innerText()) != name) wrong.push(`${name} is not the current one`);
+    if (!/\d GiB/.test(await headline(page))) wrong.push(`${name} does not answer`);
+    if ((await page.inputValue("[name=c]")) != "8K") wrong.push(`${name} forgets the context`);
+  }
+  return [...wrong, ...wants(`tabs: ${names}`, names.length == 6)];
+});
+
+await check("every program has a command that needs no script", { javaScriptEnabled: false }, async (page) => {
+  await page.goto(served + SMALL);
+  const shown = () => page.locator("fieldset.tabs pre:visible").allInnerTexts();
+  const first = await shown();
+  await page.locator("fieldset.tabs label", { hasText: "Ollama" }).click();
+  const second = await shown();
+  await page.keyboard.press("ArrowRight");
+  const third = await shown();
+  return [...wants(`first ${first}`, first.length == 1 && /^llama-server/.test(first[0])), ...wants(`second ${second}`, second.length == 1 && /ollama serve/.test(second[0])),
+    ...wants(`by keyboard ${third}`, third.length == 1 && /^lms load/.test(third[0])), ...wants("a button without a script", !(await page.locator(".copy:visible, .theme:visible, #mine:visible").count()))];
+});
+
+for (const colorScheme of ["light", "dark"])
+  await check(`the theme is chosen, kept, and there before the first paint, ${colorScheme}`, { colorScheme }, async (page, context) => {
+    await page.goto(served + SMALL);
+    const ground = (where) => where.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    const button = page.getByRole("button", { name: /^Theme/ });
+    const seen = [[await button.innerText(), await ground(page)]];
+    for (let i = 0; i < 3; i++) {
+      await button.click();
+      seen.push([await button.innerText(), await ground(page)]);
+    }
+    const [auto, light, dark, again] = seen;
+    await button.click();
+    const other = await context.newPage();
+    await other.addInitScript(() => document.addEventListener("DOMContentLoaded", () => (window.early = document.documentElement.dataset.theme)));
+    await other.goto(served + "/accuracy/");
+    return [
+      ...wants(`words ${seen.map(([words]) => words)}`, seen.map(([words]) => words).join() == "Theme: auto,Theme: light,Theme: dark,Theme: auto"),
+      ...wants(`grounds ${seen.map(([, colour]) => colour)}`, light[1] != dark[1] && again[1] == auto[1] && auto[1] == (colorScheme == "dark" ? dark : light)[1]),
+      ...wants("not kept", (await other.evaluate(() => window.early)) == "light" && (await ground(other)) == light[1]),
+      ...wants("a cookie", !(await context.cookies()).length),
+    ];
+  });
+
+await check("my machine is offered where the address names none", {}, async (page) => {
+  await page.goto(served + SMALL);
+  if (await page.locator("#mine").isVisible()) return ["offered before it is known"];
+  await page.fill("[name=d]", "RTX 4090");
+  await page.press("[name=d]", "Enter");
+  await page.waitForURL(/d=RTX/);
+  const named = await page.goto(served + SMALL + "&d=24GB").then(() => page.locator("#mine").isVisible());
+  const held = await page.inputValue("[name=d]");
+  await page.goto(served + "/m/qwen3-1.7b/Q4_K_M/");
+  const words = await page.locator("#mine").innerText();
+  await page.locator("#mine").click();
+  await page.waitForURL(/d=RTX/);
+  await page.waitForFunction(() => /usable/.test(document.querySelector("#out").textContent));
+  return [...wants("an address was overridden", !named && held == "24GB"), ...wants(words, words == "My machine: RTX 4090"), ...wants("not asked", (await page.inputValue("[name=d]")) == "RTX 4090")];
 });
 
 for (const colorScheme of ["light", "dark"])

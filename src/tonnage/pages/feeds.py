@@ -79,4 +79,4 @@ def badge(query: str, site: Site) -> str:
 def embed(query: str, site: Site) -> str:
     """The answer without the frame of the site, for another page to show."""
     scene = Scene(query, site)
-    return templates.render("embed.html", **scene.values(), style=templates.style(), full=site.whole("/"))
+    return templates.render("embed.html", **scene.values(), style=templates.style(), answers=templates.answers(), full=site.whole("/"))

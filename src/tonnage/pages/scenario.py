@@ -8,11 +8,10 @@ from urllib.parse import quote
 
 from tonnage.answer import Estimate
 from tonnage.errors import TonnageError
-from tonnage.estimation import ENGINES
+from tonnage.estimation import DEFAULT_ENGINE, ENGINES, engine_of
 from tonnage.frozen import replace
-from tonnage.glance import RECIPES
 from tonnage.model import catalogue
-from tonnage.pages import api, faq, linked, shared, templates
+from tonnage.pages import api, engines, faq, linked, shared, templates
 from tonnage.pages.scene import Scene, canonical, catalogue_name, form_values
 from tonnage.pages.site import Site
 from tonnage.question import from_query, to_query
@@ -29,8 +28,11 @@ DEVICES = (
     "Instinct MI300X", "RX 7900 XTX", "Apple M4 Max 128GB", "Apple M3 Ultra 512GB", "DGX Spark", "Ryzen AI Max+ 395 128GB", "24GB", "16GB",
     "12GB", "8GB",
 )  # fmt: skip
-FIELDS = ("m", "q", "c", "d", "ram", "u", "e", "cache_type_k", "cache_type_v", "n_cpu_moe", "slots")
-"""keys that the form shows; others that are given travel hidden"""
+SHOWN = ("m", "q", "c", "d", "ram", "u")
+FIELDS = (*SHOWN, "cache_type_k", "cache_type_v", "n_cpu_moe", "slots")
+"""keys that the form shows, the last of llama.cpp alone; others that are given travel hidden"""
+ENGINES_OWN = ("unsupported", "refused", "no fit")
+"""kinds of errors that another engine may not have"""
 ABOUT = "What a large language model takes in memory, where it fits, how fast it runs and what that costs."
 STATUS_WORDS = {400: "That is not a question we can answer", 404: "Not found", 422: "Cannot be answered"}
 
@@ -124,7 +126,9 @@ def frame(
         "linked": linked.script(things),
         "embedded": embedded,
         "style": templates.style(),
+        "answers": templates.answers(),
         "script": templates.script(),
+        "early": templates.early(),
     }
 
 
@@ -133,13 +137,14 @@ def form(scene: Scene, site: Site) -> dict[str, Any]:
     held = dict(form_values(scene.question))
     held.setdefault("c", str(scene.estimate.question["context"]))
     held.setdefault("q", str(scene.estimate.question["quant"]))
-    quants = dict.fromkeys([*RECIPES, held["q"]])
+    llama = engine_of(scene.question) == ENGINES[DEFAULT_ENGINE]
+    quants = dict.fromkeys([*engines.quants(scene.question), held["q"]])
     return {
         "held": {**dict.fromkeys(FIELDS, ""), **held},
-        "hidden": {key: value for key, value in held.items() if key not in FIELDS},
+        "hidden": {key: value for key, value in held.items() if key not in (FIELDS if llama else SHOWN)},
         "quants": list(quants),
         "caches": CACHES,
-        "engines": list(ENGINES),
+        "recipes_too": llama,
         "models": model_names(),
         "known_devices": DEVICES,
         "native": scene.opened.model.context,
@@ -160,10 +165,11 @@ def failed(error: TonnageError, status: int, path: str, query: str, site: Site) 
         "message": told[:1].upper() + told[1:],
         "head": STATUS_WORDS.get(status, "That did not work"),
         "near": [*_near(error, query, site)],
+        "tabs": engines.tabs_of(query, site) if error.kind in ENGINES_OWN else [],
     }
     if path == "/fragment":
         return templates.render("problem.html", **values)
-    return templates.render("error.html", **(values | frame(site, title=str(values["head"]), robots="noindex")))
+    return templates.render("error.html", models=model_names(), **(values | frame(site, title=str(values["head"]), robots="noindex")))
 
 
 def _near(error: TonnageError, query: str, site: Site) -> Iterator[tuple[str, str]]:

@@ -10,6 +10,7 @@ from tonnage.errors import TonnageError
 from tonnage.frozen import replace
 from tonnage.glance import Glance, glance, reaches
 from tonnage.model import catalogue
+from tonnage.pages import engines
 from tonnage.pages.site import Site
 from tonnage.question import Question, from_query, to_query
 from tonnage.render import numbers, prose, svg
@@ -64,7 +65,8 @@ class Scene:
             "explained": [*self.explained()],
             "speed": found.speed,
             "cost": found.cost,
-            "commands": found.command,
+            "tabs": engines.tabs(self.question, self.site),
+            "commands": [*engines.commands(self.opened, found)],
             "notes": found.notes,
             "assumed": ", ".join(f"{key} {found.question[key]}" for key in ("quant", "context", "slots") if key in found.assumed),
             "query": self.query,

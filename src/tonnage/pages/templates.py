@@ -38,13 +38,23 @@ def render(name: str, /, **values: Any) -> str:
 
 
 def style() -> str:
-    """The one style sheet, which stands in every page."""
+    """The style sheet that stands in every page."""
     return text("page.css")
 
 
+def answers() -> str:
+    """The style sheet of forms, charts and answers, which pages of text alone do not carry."""
+    return text("answer.css")
+
+
 def script() -> str:
-    """The one script, which stands in every page with a form."""
+    """The script that stands in every page with a form."""
     return text("page.js")
+
+
+def early() -> str:
+    """The script in the head of every page: the theme that was chosen, before anything is painted."""
+    return text("early.js")
 
 
 @cache
@@ -57,6 +67,6 @@ def policy() -> str:
         return f"'sha256-{b64encode(sha256(words.encode()).digest()).decode()}'"
 
     return (
-        f"default-src 'none'; script-src {source(script())} 'self'; style-src {source(style())}; img-src 'self' data:; "
-        "connect-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'"
+        f"default-src 'none'; script-src {source(early())} {source(script())} 'self'; style-src {source(style())} {source(answers())}; "
+        "img-src 'self' data:; connect-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'"
     )

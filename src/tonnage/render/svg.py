@@ -131,6 +131,8 @@ def _colour(part: str) -> str:
 # --- memory against context ------------------------------------------------------------------------
 
 TOP, LEFT, RIGHT, BOTTOM, HEIGHT = 24, 44, 150, 26, 270
+_LABEL = 32
+"""width that a label of the axis of tokens wants"""
 
 
 def curve(knots: Sequence[Knot], lines: Sequence[Line], asked: Knot | None = None, label: str = "curve") -> str:
@@ -191,7 +193,7 @@ def short(tokens: int) -> str:
 
 def _grid(floor: float, most: float, y: Callable[[float], float]) -> Iterator[str]:
     step = next(step for step in (0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000) if (most - floor) / GIB / step <= 6)
-    n = int(floor / GIB / step) + 1
+    n = int(floor / GIB / step)
     while n * step * GIB < most:
         at = y(n * step * GIB)
         yield f'<path d="M{LEFT} {at:.1f}H{WIDTH - RIGHT}" stroke="currentColor" opacity=".12"/>'
@@ -201,7 +203,10 @@ def _grid(floor: float, most: float, y: Callable[[float], float]) -> Iterator[st
 
 
 def _stops(knots: Sequence[Knot], x: Callable[[float], float]) -> Iterator[str]:
+    last = x(knots[-1].tokens)
     for knot in knots:
+        if last - _LABEL < x(knot.tokens) < last:
+            continue  # it would touch the last one
         at = f"{x(knot.tokens):.1f}"
         yield f'<text x="{at}" y="{HEIGHT - 8}" text-anchor="middle" font-size="11" {INK} opacity=".7">{short(knot.tokens)}</text>'
 

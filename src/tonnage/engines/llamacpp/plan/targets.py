@@ -11,6 +11,7 @@ from tonnage.engines.llamacpp.plan.layout import placed
 from tonnage.engines.llamacpp.settings import context_of, resolve
 from tonnage.errors import TonnageError
 from tonnage.frozen import replace
+from tonnage.model.types import Model
 from tonnage.question import Question
 
 OLLAMA_CACHE_TYPES = ("f16", "q8_0", "q4_0")
@@ -20,8 +21,13 @@ def targets(task: Task) -> Iterator[tuple[str, str]]:
     """(program, command), for each that can hold the model in whole layers."""
     layers = most_layers(task)
     if layers is not None:
-        yield "Ollama", _ollama(task, layers)
-        yield "LM Studio", _lm_studio(task, layers)
+        yield from spoken(task.question, task.model, layers)
+
+
+def spoken(question: Question, model: Model, layers: int) -> Iterator[tuple[str, str]]:
+    """(program, command), with so many layers on GPUs, the output layer counted."""
+    yield "Ollama", _ollama(question, model, layers)
+    yield "LM Studio", _lm_studio(question, model, layers)
 
 
 def most_layers(task: Task) -> int | None:
@@ -45,19 +51,19 @@ def most_layers(task: Task) -> int | None:
     return low
 
 
-def _ollama(task: Task, layers: int) -> str:
-    settings = resolve(task.question, task.model)
+def _ollama(question: Question, model: Model, layers: int) -> str:
+    settings = resolve(question, model)
     cache = settings.type_k if settings.type_k == settings.type_v and settings.type_k in OLLAMA_CACHE_TYPES else "f16"
-    values = {"NUM_PARALLEL": task.question.users or 1, "FLASH_ATTENTION": int(settings.flash_attn), "KV_CACHE_TYPE": cache}
+    values = {"NUM_PARALLEL": question.users or 1, "FLASH_ATTENTION": int(settings.flash_attn), "KV_CACHE_TYPE": cache}
     server = " ".join(f"OLLAMA_{name}={value}" for name, value in values.items())
-    return f"{server} ollama serve # Modelfile: PARAMETER num_ctx {_context(task.question, task)}, PARAMETER num_gpu {layers}"
+    return f"{server} ollama serve # Modelfile: PARAMETER num_ctx {_context(question, model)}, PARAMETER num_gpu {layers}"
 
 
-def _lm_studio(task: Task, layers: int) -> str:
-    everything = len(task.model.layers) + 1
+def _lm_studio(question: Question, model: Model, layers: int) -> str:
+    everything = len(model.layers) + 1
     share = "max" if layers == everything else "off" if not layers else f"{int(100 * layers / everything) / 100:.2f}"
-    return f"lms load {task.model.name.rsplit('/', 1)[-1].lower()} --context-length {_context(task.question, task)} --gpu {share}"
+    return f"lms load {model.name.rsplit('/', 1)[-1].lower()} --context-length {_context(question, model)} --gpu {share}"
 
 
-def _context(question: Question, task: Task) -> int:
-    return context_of(question, task.model) if question.n_ctx is None else resolve(question, task.model).cells
+def _context(question: Question, model: Model) -> int:
+    return context_of(question, model) if question.n_ctx is None else resolve(question, model).cells
