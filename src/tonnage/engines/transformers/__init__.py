@@ -95,7 +95,7 @@ def _filled(question: Question, settings: Settings, plan: training.Plan | None) 
 def _notes(model: Model, settings: Settings, plan: training.Plan | None) -> tuple[str, ...]:
     notes = list(model.notes) if model.basis == "assumed" else []
     if plan is not None:
-        notes.append("Gradients, states and activations follow published formulas; no run confirms them here.")
+        notes.append("What blocks keep for the backward pass is held to runs on a CPU, for dense ones to the byte; a GPU's peak was not measured.")
         return tuple(notes)
     kv, state = cache_bytes(model, settings.context, settings.build)
     before, _ = cache_bytes(model, settings.context, settings.build, prefilled=True)

@@ -1,7 +1,8 @@
 """Fine-tuning: weights, gradients, optimizer states and activations of one device, with what ZeRO and FSDP share out.
 
 Formulas in the words of their sources: Hugging Face's model training anatomy (transformers 5.23), torch.optim, peft 0.17,
-DeepSpeed's ZeRO (arXiv 1910.02054), PyTorch's FSDP. None was measured here, so each has a band.
+DeepSpeed's ZeRO (arXiv 1910.02054), PyTorch's FSDP. Weights, gradients, states and what dense blocks keep for the backward
+pass are held to PyTorch 2.13 on a CPU (tests/data/training.json); what is shared out, and a GPU's peak, have a band.
 """
 
 from tonnage.answer import Band, Part
@@ -31,6 +32,10 @@ ADAPTER = 4
 """bytes of an adapter's weight: peft keeps it in F32"""
 LOGITS = 12
 """bytes per token and logit: as computed (2), as F32 for the loss (4), their gradients (4 and 2)"""
+LOSS = 4
+"""of these, what the forward pass keeps: log-probabilities in F32"""
+LABEL = 16
+"""a token's number and its label"""
 LIVE = 2
 """blocks that are whole on a device while weights are sharded: the one that is computed, and the one that is fetched"""
 ACTIVATION_BAND, STATE_BAND = 0.35, 0.05
@@ -126,37 +131,65 @@ def largest_block(model: Model, storage: Storage, plan: Plan) -> int:
 
 
 def activation_bytes(model: Model, plan: Plan) -> int:
-    """What the backward pass needs of the forward pass: every block's tensors, or with checkpointing its input alone."""
-    tokens = plan.sequence * plan.batch
+    """The peak of the backward pass: what is kept, the logits with their gradients, and with checkpointing one block computed anew."""
     layers = [layer for layer in model.layers if not layer.nextn]
-    saved = [token_bytes(model, layer) for layer in layers]
-    kept = 2 * model.n_embd * len(layers) + max(saved) if plan.checkpointing else sum(saved)
-    return tokens * (kept + LOGITS * model.n_vocab)
+    again = max(token_bytes(model, layer, _width(plan)) for layer in layers) if plan.checkpointing else 0
+    return kept_bytes(model, plan) + plan.sequence * plan.batch * (again + (LOGITS - LOSS) * model.n_vocab)
 
 
-def token_bytes(model: Model, layer: Layer) -> int:
-    """Bytes per token of one block in BF16, attention by SDPA or flash: norms keep F32 and BF16 inputs, projections their inputs."""
-    return 2 * (4 + 2) * model.n_embd + sum(_mixer_bytes(model, mixer) for mixer in layer.mixers) + _ffn_bytes(layer, model.n_embd)
+def kept_bytes(model: Model, plan: Plan) -> int:
+    """What autograd keeps of the forward pass: every block's tensors, or with checkpointing its input alone, and the loss."""
+    layers = [layer for layer in model.layers if not layer.nextn]
+    width = _width(plan)
+    blocks = width * model.n_embd * len(layers) if plan.checkpointing else sum(token_bytes(model, layer, width) for layer in layers)
+    last = _norm_bytes(model.n_embd, width) + LOSS * model.n_vocab + LABEL
+    return plan.sequence * plan.batch * (blocks + last + (0 if plan.checkpointing else _rotation_bytes(layers, width)))
 
 
-def _mixer_bytes(model: Model, mixer: object) -> int:
-    """Queries, keys and values before and after rotation, the output, and one F32 per head."""
+def _width(plan: Plan) -> int:
+    """Bytes of an activation: all but F32 compute in 16 bits."""
+    return 4 if plan.dtype == "fp32" else 2
+
+
+def _norm_bytes(elements: int, width: int) -> int:
+    """Of a token: the input in F32 and its scale, the normed input, and what is handed on to projections."""
+    return (4 + 2 * width) * elements + 4
+
+
+def token_bytes(model: Model, layer: Layer, width: int) -> int:
+    """Bytes per token of one block, attention by SDPA or flash: two norms, attention, feed-forward."""
+    mixers = sum(_mixer_bytes(model, mixer, width) for mixer in layer.mixers)
+    return 2 * _norm_bytes(model.n_embd, width) + mixers + _ffn_bytes(layer, model.n_embd, width)
+
+
+def _rotation_bytes(layers: list[Layer], width: int) -> int:
+    """Sines and cosines, which all blocks share."""
+    return 2 * width * max((mixer.k_dim for layer in layers for mixer in layer.mixers if isinstance(mixer, Attention)), default=0)
+
+
+def _mixer_bytes(model: Model, mixer: object, width: int) -> int:
+    """Rotated queries and keys, values, the output, and one F32 per head; where queries and keys have norms, what these keep."""
     if isinstance(mixer, Attention):
-        q, kv = mixer.heads * mixer.k_dim, mixer.kv_heads * (mixer.k_dim + mixer.v_dim)
-        return 2 * (3 * q + 2 * kv) + 2 * model.n_embd + 4 * mixer.heads
+        q, k, v = mixer.heads * mixer.k_dim, mixer.kv_heads * mixer.k_dim, mixer.kv_heads * mixer.v_dim
+        normed = (4 + width) * (q + k) + 4 * (mixer.heads + mixer.kv_heads) if _has_qk_norm(model) else 0
+        return width * (q + k + v + mixer.heads * mixer.v_dim) + 4 * mixer.heads + normed
     if isinstance(mixer, Latent):
         head = int(model.hparams.get("attention.key_length_mla") or mixer.width) + int(model.hparams.get("attention.value_length_mla") or mixer.width)
-        return 2 * 2 * mixer.heads * head + 2 * mixer.width + 2 * model.n_embd
+        return width * (2 * mixer.heads * head + mixer.width)
     if isinstance(mixer, Recurrent):
-        return 2 * 4 * (mixer.conv_elements // 3) + 2 * model.n_embd
+        return width * 4 * (mixer.conv_elements // 3)
     return 0
 
 
-def _ffn_bytes(layer: Layer, hidden: int) -> int:
-    """Input, gate, up, the gate's activation and the product."""
+def _has_qk_norm(model: Model) -> bool:
+    return any(piece.stem == "attn_q_norm" for piece in pieces(model))
+
+
+def _ffn_bytes(layer: Layer, hidden: int, width: int) -> int:
+    """Gate, up, the gate's activation and the product; of experts their inputs and outputs too."""
     if isinstance(layer.ffn, Experts):
-        return 2 * (layer.ffn.used * (2 * hidden + 4 * layer.ffn.width) + 4 * layer.ffn.shared_width + hidden) + 12 * layer.ffn.count
-    return 2 * (hidden + 4 * layer.ffn.width) if isinstance(layer.ffn, Dense) else 0
+        return width * (layer.ffn.used * (2 * hidden + 4 * layer.ffn.width) + 4 * layer.ffn.shared_width) + 12 * layer.ffn.count
+    return width * 4 * layer.ffn.width if isinstance(layer.ffn, Dense) else 0
 
 
 def _band(nbytes: int, share: float) -> Band:

@@ -3,7 +3,7 @@
 from tonnage.engines.torch.frame import context_of
 from tonnage.engines.torch.ranks import Ranks, ranks_of
 from tonnage.engines.torch.storage import Storage, storage_of
-from tonnage.engines.vllm.build import Build, build_of
+from tonnage.engines.vllm.build import NEWEST, OLDEST, Build, build_of
 from tonnage.errors import QuestionError, RefusedError, UnsupportedError
 from tonnage.frozen import dataclass
 from tonnage.hardware.budget import budgets_of
@@ -120,7 +120,9 @@ def _refuse(question: Question, model: Model, device: Device, storage: Storage, 
     if dtype != "auto" and dtype not in KV_BYTES:
         raise QuestionError(f"kv_cache_dtype={dtype}: known are auto, {', '.join(KV_BYTES)}")
     if any(isinstance(m, Compressed) for layer in model.layers for m in layer.mixers):
-        raise UnsupportedError(f"vLLM's cache of compressed attention ({model.architecture}) has no rules yet")
+        raise UnsupportedError(
+            f"vLLM {OLDEST} to {NEWEST}: the pages of compressed attention ({model.architecture}) are not known in any of them; llama.cpp is answered"
+        )
     if dtype in ("fp8", "fp8_e4m3") and _older(device, FP8_FROM):
         told = f"{device.name} (compute capability {device.compute_capability}) has no FP8"
         raise RefusedError(f"kv_cache_dtype={dtype}: {told}; leave it at auto, or take fp8_e5m2")
