@@ -143,8 +143,8 @@ def test_a_smaller_model_drafts():
     plain_speed, with_draft, without = (found.speed["decode_tokens_per_second"]["likely"] for found in (plain, drafted, never))
 
     assert without < plain_speed < with_draft
-    assert "--spec-draft-model qwen3-0.6b" in drafted.command["llama.cpp"]
-    assert any("memory of the draft model is not in this answer" in note for note in drafted.notes)
+    assert "-md Qwen3-0.6B-Q4_K_M.gguf --spec-type draft-simple" in drafted.command["llama.cpp"]
+    assert any("drafts: all its layers on GPUs" in note for note in drafted.notes)
 
 
 COMMANDS = [

@@ -15,7 +15,7 @@ from tonnage.errors import QuestionError, RefusedError, UnsupportedError
 from tonnage.estimation import engine_of, judged
 from tonnage.frozen import replace
 from tonnage.hardware.budget import budget
-from tonnage.hardware.devices import catalogue, describe
+from tonnage.hardware.devices import asked_as, catalogue
 from tonnage.hardware.types import Device
 from tonnage.model.types import NOTHING, Attached, Attention, Compressed, Model
 from tonnage.need import Point
@@ -183,7 +183,7 @@ def _rank(device: Device) -> tuple[int, int, int]:
 def room(question: Question, model: Model, device: Device) -> int:
     """Bytes of a model that a device holds with everything on it, the margin kept."""
     plain = judged(question, model)
-    return plain.gpu_bytes + _room_left(judged(replace(question, device=(describe(device),)), model), plain)[1]
+    return plain.gpu_bytes + _room_left(judged(replace(question, device=(asked_as(device),)), model), plain)[1]
 
 
 def _room_left(answer: Estimate, plain: Estimate) -> tuple[int, int]:
@@ -230,7 +230,7 @@ def _fit(
     recipes: Sequence[Recipe],
 ) -> Fit:
     device = group[0]
-    answer = judged(replace(question, device=(describe(device),), context=int(plain.question["context"])), model, attached)
+    answer = judged(replace(question, device=(asked_as(device),), context=int(plain.question["context"])), model, attached)
     gpu = answer.devices[0]
     spare, more = _room_left(answer, plain)
     held = plain.gpu_bytes + more

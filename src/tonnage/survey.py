@@ -12,7 +12,7 @@ from tonnage.answer import DeviceAnswer, Estimate
 from tonnage.errors import QuestionError, TonnageError, UnsupportedError
 from tonnage.estimation import engine_of, judged
 from tonnage.frozen import dataclass, replace
-from tonnage.hardware.devices import describe, is_listed
+from tonnage.hardware.devices import asked_as
 from tonnage.hardware.types import Device
 from tonnage.model.types import NOTHING, Attached, Model
 from tonnage.need import Point, at, crossing
@@ -218,8 +218,7 @@ class _Survey:
 
 
 def _words(device: Device) -> tuple[str, ...] | None:
-    """The device as a question names it; a description holds less than the catalogue knows of it."""
-    return None if device.kind == "host" else (device.name if is_listed(device) else describe(device),)
+    return None if device.kind == "host" else (asked_as(device),)
 
 
 def _device(answer: Estimate) -> tuple[str, ...] | None:

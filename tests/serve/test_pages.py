@@ -12,18 +12,21 @@ import pytest
 pytest.importorskip("jinja2")
 
 import tonnage
+from tonnage import data
 from tonnage.errors import TonnageError
 from tonnage.keys import KEYS
 from tonnage.pages import NotFoundError, Site, fragment, page, reply
 from tonnage.pages.feeds import paths
 from tonnage.pages.templates import early, policy, script, style
+from tonnage.pages.texts import ACCURACY
 from tonnage.question import from_query
 from tonnage.render import numbers, prose
 
 FLAGSHIP = "/m/qwen3.5-122b-a10b/Q4_K_M/"
 NATIVE = "c=262144"
 KINDS = (
-    "/", "/m/", "/m/llama-3.1-8b-instruct/", FLAGSHIP, "/on/", "/on/rtx-4090/", "/compare", "/accuracy/", "/how/llama.cpp/", "/tools/", "/tools/ram/",
+    "/", "/m/", "/m/llama-3.1-8b-instruct/", FLAGSHIP, "/on/", "/on/rtx-4090/", "/compare", "/accuracy/", "/accuracy/engines/", "/accuracy/speed/",
+    "/how/llama.cpp/", "/tools/", "/tools/ram/",
     "/tools/power/", "/tools/transfer/", "/tools/reads/", "/how/vllm/", "/data/", "/nowhere",
 )  # fmt: skip
 QUESTIONS = (
@@ -265,3 +268,11 @@ def test_pages_speak_of_every_engine(engine: str, query: str) -> None:
 
     assert told.status in (200, 400, 422)
     assert (200 == told.status) or "d=" in query
+
+
+def test_each_section_of_the_accuracy_document_is_on_one_page():
+    """None is lost and none is there twice."""
+    sections = re.findall(r"^## (.+)$", data.read("texts/accuracy.md").decode(), re.MULTILINE)
+    pages = [reply(f"/accuracy/{part}/".replace("//", "/")).body for part in ACCURACY]
+
+    assert dict.fromkeys(sections, 1) == {section: sum(f"<h2>{section}</h2>" in page for page in pages) for section in sections}

@@ -19,7 +19,7 @@ from tonnage.speed.sources import source_of
 from tonnage.work import HOST, Place, Work
 
 LLAMA, MOE, HYBRID = "llama-3.1-8b-instruct", "qwen3-30b-a3b", "qwen3.6-27b"
-CARDS = [device for device in catalogue() if device.kind != "host" and device.bandwidth and device.tflops]
+CARDS = [device for device in catalogue() if device.kind != "host" and device.bandwidth and source_of(device, "cuda", "", "").tflops]
 ENGINES = ["", *table()["engines"]]
 SIZES = st.integers(0, 10**11)
 ASKED = Question(model="a")

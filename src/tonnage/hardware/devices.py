@@ -182,6 +182,11 @@ def _size(text: str, *, memory: bool) -> int | None:
     return size if size and size < 2**63 else None
 
 
+def asked_as(device: Device) -> str:
+    """The device as a question names it: a description holds less than the catalogue knows of it."""
+    return device.name if is_listed(device) else describe(device)
+
+
 def describe(device: Device) -> str:
     """The device as a description that needs no table: `find` reads it again."""
     fields = [f"name={device.name.replace(',', ';')}", *(f"{key}={value}" for key in ("vendor", "kind") if (value := getattr(device, key)))]

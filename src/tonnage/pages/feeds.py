@@ -7,7 +7,7 @@ from tonnage.pages import dates, templates
 from tonnage.pages.listing import by_slug, sizes
 from tonnage.pages.scene import Scene
 from tonnage.pages.site import Site
-from tonnage.pages.texts import HOW
+from tonnage.pages.texts import ACCURACY, HOW
 from tonnage.render import numbers, prose
 
 QUANTS = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS", "Q3_K_M", "Q2_K")
@@ -16,7 +16,8 @@ QUANTS = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS", "Q3_K_M", "Q2_K")
 
 def paths() -> Iterator[str]:
     """Every path page, in the order of the map."""
-    yield from ("/", "/m/", "/on/", "/compare", "/accuracy/", "/data/", "/tools/")
+    yield from ("/", "/m/", "/on/", "/compare", "/data/", "/tools/")
+    yield from (f"/accuracy/{part}/" if part else "/accuracy/" for part in ACCURACY)
     yield from (f"/how/{engine}/" for engine in HOW)
     yield from (f"/tools/{name}/" for name in ("ram", "power", "transfer", "reads"))
     yield from (f"/on/{slug}/" for slug in by_slug())

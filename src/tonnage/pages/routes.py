@@ -39,6 +39,7 @@ ROUTES: tuple[tuple[str, Page, str], ...] = (
     (r"/on/([^/]+)/", listing.device, HTML),
     (r"/compare", compare.page, HTML),
     (r"/accuracy/", texts.accuracy, HTML),
+    (r"/accuracy/([^/]+)/", texts.accuracy, HTML),
     (r"/how/([^/]+)/", texts.how, HTML),
     (r"/tools/", tools.index, HTML),
     (r"/tools/([^/]+)/", tools.page, HTML),

@@ -1,7 +1,7 @@
 """Pages of the documentation: the little of Markdown that they are written in, as HTML."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 
 from tonnage import data
@@ -12,24 +12,50 @@ from tonnage.pages.site import NotFoundError, Site
 HOW = {"llama.cpp": "how-llama.cpp-uses-memory.md", "vllm": "how-vllm-uses-memory.md"}
 """engine -> page of how it uses memory"""
 
+ACCURACY: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "": ("llama.cpp, files and models", ()),
+    "engines": ("other engines", ("vLLM, SGLang, Transformers, MLX and ExLlamaV3",)),
+    "speed": ("speed", ("Speed",)),
+}
+"""part -> its name, and the sections of docs/accuracy.md that it alone shows"""
+
 
 def how(query: str, site: Site, engine: str) -> str:
     """How an engine uses memory."""
     if engine not in HOW:
         raise NotFoundError(f"/how/{engine}/", tuple(HOW))
-    return _page(site, HOW[engine], f"/how/{engine}/", [("" if name == engine else site.link(f"/how/{name}/"), name) for name in HOW])
+    beside = [("" if name == engine else site.link(f"/how/{name}/"), name) for name in HOW]
+    return _shown(site, data.read(f"texts/{HOW[engine]}").decode(), f"/how/{engine}/", "How engines use memory", beside)
 
 
-def accuracy(query: str, site: Site) -> str:
-    """How exact the answers are, with every table."""
-    return _page(site, "accuracy.md", "/accuracy/")
+def accuracy(query: str, site: Site, part: str = "") -> str:
+    """How exact the answers are, with every table: a page of its own for what a visitor of another may not want to load."""
+    if part not in ACCURACY:
+        raise NotFoundError(f"/accuracy/{part}/", tuple(ACCURACY))
+    text = data.read("texts/accuracy.md").decode()
+    beside = [("" if name == part else site.link(_of_accuracy(name)), words) for name, (words, _) in ACCURACY.items()]
+    return _shown(site, "\n".join(_sections(text, part)), _of_accuracy(part), "How exact the answers are", beside)
 
 
-def _page(site: Site, name: str, path: str, beside: Sequence[tuple[str, str]] = ()) -> str:
-    text = data.read(f"texts/{name}").decode()
+def _of_accuracy(part: str) -> str:
+    return f"/accuracy/{part}/" if part else "/accuracy/"
+
+
+def _sections(text: str, part: str) -> Iterator[str]:
+    """The title, and the sections that a part shows; the first one has all that no other has."""
+    title, *sections = re.split(r"^(?=## )", text, flags=re.MULTILINE)
+    elsewhere = {heading for _, headings in ACCURACY.values() for heading in headings}
+    yield title if not part else f"{title.partition(chr(10))[0]}: {ACCURACY[part][0]}\n"
+    for section in sections:
+        heading = section.partition("\n")[0].removeprefix("## ")
+        if heading in ACCURACY[part][1] or (not part and heading not in elsewhere):
+            yield section
+
+
+def _shown(site: Site, text: str, path: str, series: str, beside: Sequence[tuple[str, str]]) -> str:
     title = text.partition("\n")[0].removeprefix("# ")
     values = frame(site, title=title, canonical=site.whole(path), description=title)
-    return templates.render("text.html", body="\n".join(blocks(text)), beside=beside, **values)
+    return templates.render("text.html", body="\n".join(blocks(text)), series=series, beside=beside, **values)
 
 
 def blocks(text: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ from tonnage.question import fields_of, from_query, to_query
 from tonnage.serve import patterns
 
 WITHOUT_QUERY = re.compile(
-    r"/(m|on|accuracy|tools|data)/?|/(m|on|how|data)/[^/]+/?|/og/(tonnage|(m|on)/.+)\.png|/(sitemap\.xml|robots\.txt|llms\.txt|openapi\.json)"
+    r"/(m|on|accuracy|tools|data)/?|/(m|on|how|data|accuracy)/[^/]+/?|/og/(tonnage|(m|on)/.+)\.png|/(sitemap\.xml|robots\.txt|llms\.txt|openapi\.json)"
 )
 """paths whose page is the same whatever the query"""
 QUESTIONS = re.compile(r"/|/fragment|/embed|/badge\.svg|/og/answer\.png|/api/v1/[a-z-]+/?")

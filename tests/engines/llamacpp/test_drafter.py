@@ -108,4 +108,4 @@ def test_the_estimate_says_that_speed_is_told_without_the_draft() -> None:
     """The rate of a pair of models has no rule."""
     question = Question(model="gemma-3-27b-it", quant="Q4_K_M", context=8192, device=("RTX 4090",), draft="gemma-3-1b-it")
 
-    assert any("Speed is told without it" in note for note in estimate(*open_question(question)).notes)
+    assert any("all its layers on GPUs" in note for note in estimate(*open_question(question)).notes)

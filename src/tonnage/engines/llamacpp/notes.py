@@ -51,7 +51,7 @@ def draft_notes(question: Question, model: Model, attached: Attached) -> Iterato
         yield f"llama.cpp refuses this draft: it knows {draft.n_vocab:,} tokens and the model {model.n_vocab:,}, {MOST_UNLIKE} apart at most."
     recipe = recipe_of(replace(question, quant=attached.draft_quant), draft).full_name
     stored = "as in its file" if recipe == "file" else f"in {recipe}"
-    yield f"{draft.name} {stored} drafts: all its layers on GPUs, its cache in f16. Speed is told without it."
+    yield f"{draft.name} {stored} drafts: all its layers on GPUs, its cache in f16."
 
 
 def _context(question: Question, model: Model, settings: Settings) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from tonnage.engines.torch.ranks import stages
 from tonnage.engines.vllm.pages import CHUNKED, FULL, SLIDING, STATE, Page, pages
 from tonnage.engines.vllm.settings import Settings
-from tonnage.errors import RefusedError, UnsupportedError
+from tonnage.errors import UnsupportedError
 from tonnage.frozen import dataclass, replace
 from tonnage.model.types import Model
 from tonnage.units import ceil_div
@@ -164,11 +164,3 @@ def largest_context(layout: Layout, blocks: int, settings: Settings) -> int:
         else:
             high = middle - 1
     return low
-
-
-def refuse_one(layout: Layout, needed: int, available: int, blocks: int, settings: Settings) -> RefusedError:
-    """Why one request does not fit, and the largest that does."""
-    most = largest_context(layout, blocks, settings)
-    return RefusedError(
-        f"context={settings.context:,}: one request needs {needed:,} bytes of cache, {available:,} are there; the largest context is {most:,}"
-    )

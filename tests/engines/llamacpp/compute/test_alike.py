@@ -5,6 +5,7 @@ import pytest
 from tonnage.engines.llamacpp import placement_of
 from tonnage.engines.llamacpp.compute import _walked
 from tonnage.engines.llamacpp.compute.alike import walked_for
+from tonnage.engines.llamacpp.compute.experts import PRECISE_DOWN
 from tonnage.engines.llamacpp.same import Same
 from tonnage.engines.llamacpp.stored import recipe_of, stored_tensors
 from tonnage.frozen import replace
@@ -34,11 +35,11 @@ def test_recipes_share_a_walk_where_each_would_walk_the_same(name: str) -> None:
             settings, placement = placement_of(question, model)
             tensors = stored_tensors(model, recipe_of(question, model), None)
             walked = _walked.__wrapped__(model, Same(tensors), replace(settings, backend="cuda"), placement, False)
-            first = walked_for(tensors, placement)
+            first = walked_for(model.architecture, tensors, placement)
             shared += first is not tensors
 
             assert own.setdefault(id(first), walked) == walked, (devices, quant)
-    assert shared
+    assert bool(shared) == (model.architecture not in PRECISE_DOWN)
 
 
 def test_what_lies_on_the_host_is_walked_for_itself() -> None:
@@ -49,4 +50,4 @@ def test_what_lies_on_the_host_is_walked_for_itself() -> None:
             question = from_dict({"model": "qwen3.5-122b-a10b", "quant": quant, **keys})
             tensors = stored_tensors(model, recipe_of(question, model), None)
 
-            assert tensors is walked_for(tensors, placement_of(question, model)[1])
+            assert tensors is walked_for(model.architecture, tensors, placement_of(question, model)[1])

@@ -34,7 +34,8 @@ def compute_by_device(
     """Compute buffer of every device, the host as -1; `as_fit_sees_it` as llama.cpp's `--fit` measures it."""
     # GPUs of every backend are walked as CUDA's (others get a wider band), so that all share what is remembered
     shared = replace(settings, backend="cuda")
-    walked = None if model.basis == "assumed" else _walked(model, Same(walked_for(tensors, placement)), shared, placement, as_fit_sees_it)
+    same = Same(walked_for(model.architecture, tensors, placement))
+    walked = None if model.basis == "assumed" else _walked(model, same, shared, placement, as_fit_sees_it)
     if walked is None:
         from tonnage.engines.llamacpp.compute import spread
 

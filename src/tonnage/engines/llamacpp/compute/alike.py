@@ -8,6 +8,7 @@ copied to another device their own bytes count. tests/engines/llamacpp/compute h
 from collections.abc import Hashable, Iterator
 from functools import lru_cache
 
+from tonnage.engines.llamacpp.compute.experts import PRECISE_DOWN
 from tonnage.engines.llamacpp.compute.periods import TYPED
 from tonnage.engines.llamacpp.placement import HOST, Placement
 from tonnage.engines.llamacpp.same import Same
@@ -47,9 +48,10 @@ def _kinds(tensors: tuple[Tensor, ...]) -> Iterator[Hashable]:
         yield name, shape, QUANTISED if order is None else order.setdefault(type_, len(order))
 
 
-def walked_for(tensors: tuple[Tensor, ...], placement: Placement) -> tuple[Tensor, ...]:
+def walked_for(architecture: str, tensors: tuple[Tensor, ...], placement: Placement) -> tuple[Tensor, ...]:
     """The tensors that were first walked of those whose graph is the same under this placement."""
     stays = placement.devices and placement.kv_offload and not placement.overrides and HOST not in placement.layers
+    stays = stays and architecture not in PRECISE_DOWN  # their last matrices are copied to the CPU
     return _first(Same(tensors)) if stays else tensors
 
 
