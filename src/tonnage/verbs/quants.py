@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from tonnage.errors import UnsupportedError
+from tonnage.errors import RefusedError, UnsupportedError
 from tonnage.estimation import judged
 from tonnage.frozen import replace
 from tonnage.quant import recipes
@@ -49,7 +49,7 @@ def _rows(opened: Opened) -> Iterator[dict[str, Any]]:
     for name in recipes.NAMES:
         try:
             yield _row(replace(opened.question, quant=name), opened)
-        except UnsupportedError:
+        except (UnsupportedError, RefusedError):
             continue  # a recipe that this model's tensors cannot take
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 import llama_cases
+import tonnage
 from tonnage.answer import Band
 from tonnage.engines.llamacpp.stored import recipe_of, weights_answer
 from tonnage.model import catalogue, custom
@@ -41,3 +42,16 @@ def test_no_size_without_a_known_tokenizer(name: str) -> None:
 def test_bare_numbers_have_no_file() -> None:
     """What was assumed of a model is nobody's file."""
     assert (None, None) == file_size(custom.model("params=8e9,layers=36,kv_heads=8"), "Q4_K_M")
+
+
+@pytest.mark.parametrize(("name", "recipe"), [("gpt-oss-20b", "MXFP4_MOE"), ("gpt-oss-120b", "MXFP4_MOE"), ("qwen3-30b-a3b", "Q4_K_M")])
+def test_a_checkpoint_of_mxfp4_stays_as_it_is_where_no_quant_is_named(name: str, recipe: str) -> None:
+    """All other models come in llama.cpp's usual recipe."""
+    assert recipe == recipe_of(from_dict({"model": name}), catalogue.model(name)).full_name
+
+
+def test_a_model_with_rows_that_some_recipes_cannot_store_is_listed_in_the_others() -> None:
+    """gpt-oss has rows of 2,880 elements, for which Q1_0 has no other type."""
+    listed = {row["quant"] for row in tonnage.quants("gpt-oss-20b")["rows"]}
+    assert {"MXFP4_MOE", "Q8_0", "Q4_K_M"} <= listed
+    assert "Q1_0" not in listed

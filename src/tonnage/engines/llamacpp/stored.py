@@ -12,11 +12,13 @@ from tonnage.question import Question
 
 DEFAULT_RECIPE = "Q4_K_M"
 """what `llama-server -hf REPO` takes when no quant is named (common/download.cpp)"""
+NATIVE_RECIPES = {"mxfp4": "MXFP4_MOE"}
+"""type of a checkpoint's own experts -> the recipe that leaves them as they are: others store them larger and worse (gpt-oss)"""
 
 
 def recipe_of(question: Question, model: Model) -> Recipe:
-    """The recipe asked for: as stored for a file, llama.cpp's usual one for a config."""
-    name = question.quant or (FILE if model.basis == "file" else DEFAULT_RECIPE)
+    """The recipe asked for: as stored for a file, for a config its own or llama.cpp's usual one."""
+    name = question.quant or (FILE if model.basis == "file" else _usual(model))
     return parse(
         name,
         rules=question.rules or "2026",
@@ -24,6 +26,12 @@ def recipe_of(question: Question, model: Model) -> Recipe:
         output_type=question.output_type,
         embedding_type=question.embedding_type,
     )
+
+
+@lru_cache(maxsize=64)
+def _usual(model: Model) -> str:
+    own = {tensor.type for tensor in model.tensors}
+    return next((recipe for kind, recipe in NATIVE_RECIPES.items() if kind in own), DEFAULT_RECIPE)
 
 
 @lru_cache(maxsize=64)

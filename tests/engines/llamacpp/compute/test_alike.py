@@ -5,7 +5,7 @@ import pytest
 from tonnage.engines.llamacpp import placement_of
 from tonnage.engines.llamacpp.compute import _walked
 from tonnage.engines.llamacpp.compute.alike import walked_for
-from tonnage.engines.llamacpp.compute.experts import PRECISE_DOWN
+from tonnage.engines.llamacpp.compute.graph import PRECISE_DOWN
 from tonnage.engines.llamacpp.same import Same
 from tonnage.engines.llamacpp.stored import recipe_of, stored_tensors
 from tonnage.frozen import replace

@@ -8,7 +8,7 @@ copied to another device their own bytes count. tests/engines/llamacpp/compute h
 from collections.abc import Hashable, Iterator
 from functools import lru_cache
 
-from tonnage.engines.llamacpp.compute.experts import PRECISE_DOWN
+from tonnage.engines.llamacpp.compute.graph import PRECISE_DOWN
 from tonnage.engines.llamacpp.compute.periods import TYPED
 from tonnage.engines.llamacpp.placement import HOST, Placement
 from tonnage.engines.llamacpp.same import Same

@@ -1,7 +1,7 @@
 """Experts: choosing them, running them, summing them (build_moe_ffn in src/llama-graph.cpp, build 11434)."""
 
 from tonnage.engines.llamacpp.compute import ops
-from tonnage.engines.llamacpp.compute.graph import PRECISE, Node
+from tonnage.engines.llamacpp.compute.graph import PRECISE, PRECISE_DOWN, Node
 from tonnage.engines.llamacpp.compute.net import Net
 
 GATING = {1: "softmax", 2: "sigmoid", 3: "softmax_weight", 4: "sqrt_softplus"}
@@ -14,9 +14,6 @@ SCALED_STACKS = frozenset(
     }
 )
 """architectures that multiply what comes out of a stack by a number for each expert, where the file has them (ffn_*_exps_s)"""
-
-PRECISE_DOWN = frozenset({"mistral4"})
-"""architectures whose activations may leave the range of F16 (build_moe_ffn asks for GGML_PREC_F32): CUDA leaves their product to the CPU"""
 
 
 def moe(
