@@ -14,7 +14,8 @@ COMPUTE = 16
 PRECISE = "f32"
 """parameter of a product that is computed in F32"""
 PRECISE_DOWN = frozenset({"mistral4"})
-"""architectures whose activations may leave the range of F16 (build_moe_ffn asks for GGML_PREC_F32): CUDA leaves the experts' last product to the CPU"""
+"""architectures whose activations may leave the range of F16: build_moe_ffn asks for GGML_PREC_F32, and CUDA leaves the
+experts' last product to the CPU"""
 
 Shape = tuple[int, int, int, int]
 
