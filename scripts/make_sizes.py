@@ -9,6 +9,7 @@ from pathlib import Path
 from tonnage.estimation import judged
 from tonnage.glance import LEAST, weights_by_recipe
 from tonnage.model import catalogue
+from tonnage.quant.recipes import usual
 from tonnage.question import Question
 
 TARGET = Path(__file__).parent.parent / "src/tonnage/data/sizes.json"
@@ -21,7 +22,8 @@ def row(name: str) -> dict[str, object]:
     context = max(min(CONTEXT, model.context), LEAST)
     found = judged(Question(model=name, quant="Q4_K_M", context=context), model)
     by_recipe = {recipe: gpu for recipe, (_, _, gpu) in weights_by_recipe(Question(model=name), model).items()}
-    return {"context": context, "rest": found.gpu_bytes - by_recipe["Q4_K_M"], "active": model.parameters.active, "weights": by_recipe}
+    rest = found.gpu_bytes - by_recipe["Q4_K_M"]
+    return {"context": context, "rest": rest, "active": model.parameters.active, "usual": usual(t.type for t in model.tensors), "weights": by_recipe}
 
 
 def text() -> str:

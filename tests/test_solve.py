@@ -151,3 +151,21 @@ def test_the_search_finds_where_a_falling_row_turns_negative(steps: list[int], s
 
     assert sum(value >= 0 for value in row) - 1 == largest(spare, 0, len(row) - 1)
     assert len(asked) <= 8 + 9
+
+
+@pytest.mark.parametrize(
+    ("engine", "device", "expected"),
+    [("vllm", "H100 SXM 80GB", "int8"), ("mlx", "Apple M4 Max 64GB (40-core GPU)", "mlx-8bit"), ("exllamav3", "RTX 4090", "exl3-3.0bpw")],
+)
+def test_the_best_quant_is_one_that_the_engine_loads(engine: str, device: str, expected: str) -> None:
+    """Formats of safetensors for engines that read these, bits for ExLlamaV3."""
+    question = from_dict({"model": "qwen3-32b", "engine": engine, "context": "32K", "device": device})
+
+    assert expected == best_quant(question, catalogue.model("qwen3-32b")).value
+
+
+def test_the_best_quant_of_a_checkpoint_that_is_small_already_is_its_own() -> None:
+    """Recipes of llama-quantize store gpt-oss larger than it is published."""
+    question = from_dict({"model": "gpt-oss-120b", "context": "32K", "device": "RTX PRO 6000 Blackwell Workstation"})
+
+    assert "MXFP4_MOE" == best_quant(question, catalogue.model("gpt-oss-120b")).value

@@ -21,6 +21,7 @@ from tonnage.model.types import NOTHING, Attached, Attention, Compressed, Model
 from tonnage.need import Point
 from tonnage.need import at as at  # pages read both with the glance that they belong to
 from tonnage.need import reaches as reaches
+from tonnage.quant.recipes import usual
 from tonnage.question import Question
 from tonnage.solve import STEP
 from tonnage.verdict import slack
@@ -153,7 +154,7 @@ def weights_by_recipe(question: Question, model: Model, attached: Attached = NOT
     """Recipe -> bytes of all tensors, bits a weight, bytes on the GPU."""
     found = {}
     engine = import_module(engine_of(question))
-    for name in RECIPES:
+    for name in dict.fromkeys((*RECIPES, usual(tensor.type for tensor in model.tensors))):
         try:
             stored, nbytes = engine.weights_on_gpus(replace(question, quant=name), model)
         except (UnsupportedError, RefusedError):

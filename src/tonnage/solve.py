@@ -11,9 +11,10 @@ from typing import Any
 
 from tonnage.answer import Estimate
 from tonnage.errors import NoFitError, QuestionError, UnsupportedError
-from tonnage.estimation import engine_of, judged, planned
+from tonnage.estimation import DEFAULT_ENGINE, ENGINES, engine_of, judged, planned
 from tonnage.frozen import dataclass, replace
 from tonnage.model.types import NOTHING, Attached, Model
+from tonnage.quant.recipes import ladder, usual
 from tonnage.question import Question
 from tonnage.verdict import judge, placement_is_free, slack, tightest
 
@@ -41,9 +42,6 @@ RUNGS = {"tonnage.engines.llamacpp": "tonnage.engines.llamacpp.plan.rungs"}
 
 SPLITS = {"tonnage.engines.llamacpp": "tonnage.engines.llamacpp.plan.widest"}
 """package of an engine -> module with `widest`, for the engines whose layers can be shared out by hand"""
-
-USUAL = "Q4_K_M"
-"""the recipe of which it is said what would make it fit"""
 
 Spare = Callable[[int], int]
 """value -> bytes to spare beyond the margin on the device that has the least; negative where it does not fit"""
@@ -159,22 +157,40 @@ def max_users(question: Question, model: Model, attached: Attached = NOTHING) ->
     return Found(n, _limit(asked, n, MOST_USERS, own, "users"), asked.at(n))
 
 
-def best_quant(question: Question, model: Model, attached: Attached = NOTHING, quants: Sequence[str] = QUANTS) -> Found:
-    """The recipe that keeps the most bits of those that fit; UnsupportedError where the model comes in one quant alone."""
+def quants_of(question: Question) -> tuple[str, ...]:
+    """What the engine of a question can be asked for: recipes, widths, or formats of safetensors."""
+    from tonnage.quant import formats
+
+    engine = next(name for name, package in ENGINES.items() if package == engine_of(question))
+    if engine == DEFAULT_ENGINE:
+        return QUANTS
+    if engine == "exllamav3":
+        return tuple(f"exl3-{bits}.0bpw" for bits in range(8, 1, -1))
+    return tuple(row.name for row in formats.FORMATS.values() if engine in row.engines)
+
+
+def best_quant(question: Question, model: Model, attached: Attached = NOTHING, quants: Sequence[str] = ()) -> Found:
+    """The recipe that keeps the most bits of those that fit, of all that the engine takes where `quants` names none.
+
+    Raises UnsupportedError where the model comes in one quant alone.
+    """
+    quants = quants or quants_of(question)
     if model.basis == "file":
         raise UnsupportedError(f"{model.name} is a file in one quant; name the model that it was made of")
     asked = _Asked(replace(question, quant=None), model, attached, "quant")
-    known = [name for name in quants if _takes(asked, name)]
+    types = [tensor.type for tensor in model.tensors]
+    known = [name for name in ladder(types, quants) if _takes(asked, name)] or [name for name in quants if _takes(asked, name)]
     if not known:
         asked.of(quants[0])  # what refuses them all says why
-    known.sort(key=lambda name: asked.of(name).weights.tensor_bytes)
+    # of those that store the same bytes, as MXFP4 does for a model without experts, the one that is listed first is meant
+    known.sort(key=lambda name: (asked.of(name).weights.tensor_bytes, -quants.index(name) if name in quants else 0))
     sizes = [asked.of(name) for name in known]
     n = largest(lambda i: _spare(sizes[i]), 0, len(known) - 1)
     by_hand = _better_by_hand(asked, known, n)
     if by_hand:
         return by_hand
     if n < 0:
-        raise NoFitError(f"not even {known[0]} fits: {_short(sizes[0])}{_otherwise(asked, USUAL, USUAL)}")
+        raise NoFitError(f"not even {known[0]} fits: {_short(sizes[0])}{_otherwise(asked, usual(types), usual(types))}")
     limit = f"{known[n + 1]}: {_short(sizes[n + 1])}" if n + 1 < len(known) else f"{known[n]} is as the model is published"
     return Found(known[n], limit, sizes[n])
 

@@ -16,6 +16,7 @@ from tonnage.hardware.devices import asked_as
 from tonnage.hardware.types import Device
 from tonnage.model.types import NOTHING, Attached, Model
 from tonnage.need import Point, at, crossing
+from tonnage.quant.recipes import ladder
 from tonnage.question import Question
 from tonnage.solve import RUNGS, STEP
 from tonnage.verdict import placement_is_free, slack
@@ -186,7 +187,7 @@ class _Survey:
         on_gpu = answer.devices[0].kind != "host"
         asked = replace(self.question, device=_device(answer))
         own = weights(asked, self.model)[1] if weights and on_gpu else 0
-        for name in QUANTS:
+        for name in ladder((tensor.type for tensor in self.model.tensors), QUANTS):
             try:
                 if weights and on_gpu:
                     yield name, weights(replace(asked, quant=name), self.model)[1] - own

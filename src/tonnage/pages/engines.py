@@ -12,6 +12,7 @@ from tonnage.keys import GROUPS, KEYS
 from tonnage.pages.site import Site
 from tonnage.quant import formats, recipes
 from tonnage.question import Question, from_query, to_query
+from tonnage.solve import quants_of
 from tonnage.source import Opened
 
 TITLES = {
@@ -74,12 +75,7 @@ def _foreign(engine: str) -> frozenset[str]:
 
 def quants(question: Question) -> tuple[str, ...]:
     """What the engine of a question can be asked for, most bits first."""
-    engine = next(name for name, package in ENGINES.items() if package == engine_of(question))
-    if engine == DEFAULT_ENGINE:
-        return RECIPES
-    if engine == "exllamav3":
-        return tuple(f"exl3-{bits}.0bpw" for bits in range(8, 1, -1))
-    return tuple(row.name for row in formats.FORMATS.values() if engine in row.engines)
+    return RECIPES if engine_of(question) == ENGINES[DEFAULT_ENGINE] else quants_of(question)
 
 
 def loads(engine: str, quant: str) -> bool:

@@ -10,7 +10,7 @@ from tonnage.pages.site import Site
 from tonnage.pages.texts import ACCURACY, HOW
 from tonnage.render import numbers, prose
 
-QUANTS = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS", "Q3_K_M", "Q2_K")
+QUANTS = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS", "MXFP4_MOE", "Q3_K_M", "Q2_K")
 """recipes that have a page of their own for every model"""
 
 

@@ -15,11 +15,12 @@ from tonnage.model import catalogue
 from tonnage.pages import linked, shared, templates
 from tonnage.pages.scenario import frame
 from tonnage.pages.site import NotFoundError, Site
+from tonnage.quant.recipes import USUAL
 from tonnage.question import Question, to_query
 from tonnage.render import prose, svg
 
 CONTEXTS = (8192, 32768, 131072)
-LEAST_BITS = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS", "Q3_K_M", "Q2_K", "IQ2_XXS")
+LEAST_BITS = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS", "MXFP4_MOE", "Q3_K_M", "Q2_K", "IQ2_XXS")
 """recipes that are offered for a device, best first; unquantised weights are twice the size for nothing that shows"""
 _SMALL = "qwen3-0.6b"
 """the model by which a device's room is asked for"""
@@ -38,10 +39,11 @@ def models(query: str, site: Site) -> str:
     for entry in catalogue.index():
         if entry["name"] in table:
             row = table[entry["name"]]
-            shown = {"name": entry["name"], "total": entry["total"], "context": entry["context"], "bytes": row["rest"] + row["weights"]["Q4_K_M"]}
+            shown = {"name": entry["name"], "total": entry["total"], "context": entry["context"], "bytes": row["rest"] + row["weights"][row["usual"]]}
+            shown["usual"] = "" if row["usual"] == USUAL else row["usual"]
             groups.setdefault(entry["hf_id"].partition("/")[0], []).append(shown)
     refused = [entry for entry in catalogue.index() if entry["name"] not in table]
-    told = "Every built-in model: parameters, context, and the memory that it takes at Q4_K_M."
+    told = "Every built-in model: parameters, context, and the memory that it takes at Q4_K_M (gpt-oss as published, in MXFP4)."
     values = frame(site, title="Models", canonical=site.whole("/m/"), description=told)
     return templates.render("models.html", groups=sorted(groups.items(), key=lambda pair: pair[0].lower()), refused=refused, **values)
 
@@ -51,13 +53,13 @@ def model(query: str, site: Site, name: str) -> str:
     entry = catalogue.find(name)
     if entry is None:
         raise NotFoundError(f"/m/{name}/", near(name))
-    asked = Question(model=name, quant="Q4_K_M")
+    short = next(item["name"] for item in catalogue.index() if item["hf_id"] == entry["hf_id"])
+    asked = Question(model=name, quant=sizes()[short]["usual"])
     opened = site.opened(asked)
     found = glance(*opened, unquantised=True)
     contexts = sorted({min(tokens, opened.model.context) for tokens in (*CONTEXTS, opened.model.context)})
     rest = [at(found.curve, tokens) - found.plain.gpu_bytes for tokens in contexts]
     rows = [(recipe, [recipe.gpu_bytes + more for more in rest]) for recipe in found.recipes]
-    short = next(item["name"] for item in catalogue.index() if item["hf_id"] == entry["hf_id"])
     values = frame(site, title=f"{prose.name(opened.model)}: memory by quant and context", canonical=site.whole(f"/m/{short}/"),
                    description=prose.architecture(found.plain), picture=shared.model_card(site, short),
                    things=[linked.breadcrumbs(site, [("/m/", "Models"), ("", short)])])  # fmt: skip

@@ -1,6 +1,6 @@
 """The name of a recipe, with all that changes what llama-quantize makes of it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from tonnage.errors import UnsupportedError, nearest
@@ -13,6 +13,11 @@ FILE = "file"
 
 NAMES = (*MIXES, FILE)
 """every recipe, under its one name"""
+
+USUAL = "Q4_K_M"
+"""what `llama-server -hf REPO` takes when no quant is named (common/download.cpp)"""
+NATIVE = {"mxfp4": "MXFP4_MOE"}
+"""type of a checkpoint's own experts -> the recipe that leaves them as they are: others store them larger and worse (gpt-oss)"""
 
 GENERATIONS = ("2026", "2025")
 """of llama-quantize's rules, newest first: 2026 is build 11434; 2025 treats `attn_qkv` and `attn_kv_b` apart"""
@@ -47,6 +52,18 @@ class Recipe:
     def full_name(self) -> str:
         """The name under which `parse` finds it again."""
         return f"{self.uploader}/{self.name}" if self.uploader else self.name
+
+
+def usual(types: Iterable[str]) -> str:
+    """The recipe that tensors of these types come in where none is named: their own, or llama.cpp's usual one."""
+    own = set(types)
+    return next((recipe for kind, recipe in NATIVE.items() if kind in own), USUAL)
+
+
+def ladder(types: Iterable[str], names: Sequence[str]) -> Sequence[str]:
+    """Of `names` those worth proposing: of a checkpoint that is small already its own recipe alone, since others are larger and worse."""
+    own = usual(types)
+    return (own,) if own in NATIVE.values() else names
 
 
 def parse(

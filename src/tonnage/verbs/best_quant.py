@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from tonnage.frozen import replace
+from tonnage.quant.recipes import usual
 from tonnage.question import of_pairs
-from tonnage.solve import USUAL, Found, best_quant, in_ram
+from tonnage.solve import Found, best_quant, in_ram
 from tonnage.source import Opened, open_question
 from tonnage.verbs import Call
 from tonnage.verbs.estimate import pairs_of
@@ -23,7 +24,8 @@ def run(call: Call) -> int:
 
 def _more(opened: Opened, found: Found) -> Iterator[str]:
     """What parts in RAM would make of few bits."""
-    if found.answer.weights.bits_per_weight < FEW_BITS:
-        words = in_ram(replace(opened.question, quant=USUAL), opened.model, opened.attached)
+    recipe = usual(tensor.type for tensor in opened.model.tensors)
+    if found.answer.weights.bits_per_weight < FEW_BITS and found.value != recipe:
+        words = in_ram(replace(opened.question, quant=recipe), opened.model, opened.attached)
         if words:
-            yield f"{everything_on(found)} With {words} {USUAL} fits: `tonnage plan` finds the best way."
+            yield f"{everything_on(found)} With {words} {recipe} fits: `tonnage plan` finds the best way."

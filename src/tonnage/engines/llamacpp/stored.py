@@ -6,14 +6,9 @@ from functools import lru_cache
 from tonnage.answer import Band, WeightsAnswer
 from tonnage.model.types import Model, Tensor
 from tonnage.quant import filesize
-from tonnage.quant.recipes import FILE, Recipe, parse
+from tonnage.quant.recipes import FILE, Recipe, parse, usual
 from tonnage.quant.rules import quantise
 from tonnage.question import Question
-
-DEFAULT_RECIPE = "Q4_K_M"
-"""what `llama-server -hf REPO` takes when no quant is named (common/download.cpp)"""
-NATIVE_RECIPES = {"mxfp4": "MXFP4_MOE"}
-"""type of a checkpoint's own experts -> the recipe that leaves them as they are: others store them larger and worse (gpt-oss)"""
 
 
 def recipe_of(question: Question, model: Model) -> Recipe:
@@ -30,8 +25,7 @@ def recipe_of(question: Question, model: Model) -> Recipe:
 
 @lru_cache(maxsize=64)
 def _usual(model: Model) -> str:
-    own = {tensor.type for tensor in model.tensors}
-    return next((recipe for kind, recipe in NATIVE_RECIPES.items() if kind in own), DEFAULT_RECIPE)
+    return usual(tensor.type for tensor in model.tensors)
 
 
 @lru_cache(maxsize=64)
