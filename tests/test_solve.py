@@ -155,7 +155,7 @@ def test_the_search_finds_where_a_falling_row_turns_negative(steps: list[int], s
 
 @pytest.mark.parametrize(
     ("engine", "device", "expected"),
-    [("vllm", "H100 SXM 80GB", "int8"), ("mlx", "Apple M4 Max 64GB (40-core GPU)", "mlx-8bit"), ("exllamav3", "RTX 4090", "exl3-3.0bpw")],
+    [("vllm", "H100 SXM 80GB", "fp8-channel"), ("mlx", "Apple M4 Max 64GB (40-core GPU)", "mlx-8bit"), ("exllamav3", "RTX 4090", "exl3-3.0bpw")],
 )
 def test_the_best_quant_is_one_that_the_engine_loads(engine: str, device: str, expected: str) -> None:
     """Formats of safetensors for engines that read these, bits for ExLlamaV3."""

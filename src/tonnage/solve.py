@@ -182,8 +182,9 @@ def best_quant(question: Question, model: Model, attached: Attached = NOTHING, q
     known = [name for name in ladder(types, quants) if _takes(asked, name)] or [name for name in quants if _takes(asked, name)]
     if not known:
         asked.of(quants[0])  # what refuses them all says why
-    # of those that store the same bytes, as MXFP4 does for a model without experts, the one that is listed first is meant
-    known.sort(key=lambda name: (asked.of(name).weights.tensor_bytes, -quants.index(name) if name in quants else 0))
+    # of those that store the same bytes, as MXFP4 and BF16 do for a model without experts, the one that is listed first is meant
+    by_bytes = {asked.of(name).weights.tensor_bytes: name for name in reversed(known)}
+    known = [by_bytes[nbytes] for nbytes in sorted(by_bytes)]
     sizes = [asked.of(name) for name in known]
     n = largest(lambda i: _spare(sizes[i]), 0, len(known) - 1)
     by_hand = _better_by_hand(asked, known, n)
