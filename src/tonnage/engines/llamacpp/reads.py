@@ -4,15 +4,20 @@ A token reads every weight once, but of the experts only those that it is sent t
 up by row next to nothing; and the cache of all tokens before it, as far as each layer sees them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from tonnage.engines.llamacpp.placement import Placement
+from tonnage.engines.llamacpp.same import Same
 from tonnage.engines.llamacpp.settings import Settings
 from tonnage.engines.llamacpp.weights import HOST_TENSORS, homes
 from tonnage.model.active import top_k
 from tonnage.model.types import Attention, Compressed, Experts, Latent, Mixer, Model, Recurrent, Tensor
 from tonnage.quant.types import row_bytes
+
+WIDE = ("f16", "bf16", "f32")
+"""types that are not quantised"""
 
 
 class Reads(NamedTuple):
@@ -35,19 +40,41 @@ class Reads(NamedTuple):
 
 def reads_by_device(model: Model, tensors: tuple[Tensor, ...], settings: Settings, placement: Placement, depth: int) -> dict[int, Reads]:
     """Bytes per token on every device (host: -1), with `depth` tokens of one sequence in the cache."""
-    total: dict[int, Reads] = {}
-
-    def add(device: int, **more: int) -> None:
-        was = total.get(device, Reads())
-        total[device] = was._replace(**{name: getattr(was, name) + nbytes for name, nbytes in more.items()})
-
-    for tensor, device in tensors_read(model, tensors, placement):
-        add(device, **{"experts" if is_expert(tensor) else "dense": read_of(model, tensor)})
+    total = {device: Reads(read.dense, read.experts) for device, read in weights_read(model, Same(tensors), placement).items()}
     for i in range(len(model.layers)):
         kv, state = _of_layer(model, i, settings, depth)
         if kv or state:
-            add(placement.cache_device(i), kv=kv, state=state)
+            device = placement.cache_device(i)
+            was = total.get(device, Reads())
+            total[device] = was._replace(kv=was.kv + kv, state=was.state + state)
     return total
+
+
+class WeightsRead(NamedTuple):
+    """What one token reads of the weights on one device, and what these are; bytes but for `parameters`."""
+
+    dense: int = 0
+    experts: int = 0
+    parameters: int = 0
+    """elements that are multiplied with"""
+    stored: int = 0
+    """all of the tensors, whatever is read of them"""
+    wide: int = 0
+    """those of `stored` that are not quantised"""
+
+
+@lru_cache(maxsize=64)
+def weights_read(model: Model, same: Same, placement: Placement) -> Mapping[int, WeightsRead]:
+    """Per device; the same at every depth, and asked for by each question."""
+    sums: dict[int, list[int]] = {}
+    for tensor, device in tensors_read(model, same.tensors, placement):
+        total = sums.setdefault(device, [0] * len(WeightsRead._fields))
+        nbytes, read = tensor.nbytes, read_of(model, tensor)
+        total[is_expert(tensor)] += read
+        total[2] += tensor.elements * read // (nbytes or 1)
+        total[3] += nbytes
+        total[4] += nbytes if tensor.type.lower() in WIDE else 0
+    return {device: WeightsRead(*total) for device, total in sums.items()}
 
 
 def cache_reads(model: Model, i: int, settings: Settings, depth: int) -> int:

@@ -1,38 +1,37 @@
 """What llama.cpp does for one token, device by device."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from tonnage.engines.llamacpp import placement_of
 from tonnage.engines.llamacpp.build import build_of
 from tonnage.engines.llamacpp.placement import HOST, Placement
-from tonnage.engines.llamacpp.reads import Reads, is_expert, read_of, reads_by_device, tensors_read
+from tonnage.engines.llamacpp.reads import Reads, WeightsRead, is_expert, reads_by_device, weights_read
+from tonnage.engines.llamacpp.same import Same
 from tonnage.engines.llamacpp.settings import Settings
-from tonnage.engines.llamacpp.stored import recipe_of, stored_tensors
+from tonnage.engines.llamacpp.stored import recipe_of, stored_tensors, weights_answer
 from tonnage.model.active import attention_widths, expert_share
 from tonnage.model.types import Model, Tensor
 from tonnage.question import Question
 from tonnage.work import Attention as Seen
 from tonnage.work import Draft, Place, Work
 
-_WIDE = ("f16", "bf16", "f32")
-
 
 def work(question: Question, model: Model) -> Work:
     """The work of a token for the question's settings and placement, at its depth."""
     settings, placement = placement_of(question, model)
-    tensors = stored_tensors(model, recipe_of(question, model), question.mtp)
+    recipe = recipe_of(question, model)
+    tensors = stored_tensors(model, recipe, question.mtp)
     depth = question.depth or 0
-    read = list(tensors_read(model, tensors, placement))
-    total = sum(tensor.nbytes for tensor, _ in read) or 1
+    read = weights_read(model, Same(tensors), placement)
     return Work(
         places=tuple(_places(model, read, reads_by_device(model, tensors, settings, placement, depth), placement)),
         depth=depth,
         expert_share=expert_share(model),
         attention=tuple(Seen(*kind) for kind in attention_widths(model)),
-        is_f16=sum(tensor.nbytes for tensor, _ in read if tensor.type.lower() in _WIDE) > total / 2,
+        is_f16=2 * sum(on_one.wide for on_one in read.values()) > sum(on_one.stored for on_one in read.values()),
         ubatch=settings.ubatch,
-        file_bytes=model.file_bytes if question.quant in (None, "file") and model.file_bytes else sum(t.nbytes for t in tensors),
+        file_bytes=_file_bytes(question, model) or weights_answer(model, recipe, question.mtp).tensor_bytes,
         mapped=settings.mmap,
         offloads=settings.op_offload and placement.devices > 0,
         draft=_draft(model, tensors, settings, placement),
@@ -40,17 +39,16 @@ def work(question: Question, model: Model) -> Work:
     )
 
 
-def _places(model: Model, read: list[tuple[Tensor, int]], reads: dict[int, Reads], placement: Placement) -> Iterator[Place]:
+def _file_bytes(question: Question, model: Model) -> int | None:
+    return model.file_bytes if question.quant in (None, "file") else None
+
+
+def _places(model: Model, read: Mapping[int, WeightsRead], reads: dict[int, Reads], placement: Placement) -> Iterator[Place]:
     blocks = Counter(placement.layers[i] for i, layer in enumerate(model.layers) if not layer.nextn)
-    parameters: Counter[int] = Counter()
-    stored: Counter[int] = Counter()
-    for tensor, device in read:
-        parameters[device] += tensor.elements * read_of(model, tensor) // (tensor.nbytes or 1)
-        stored[device] += tensor.nbytes
     for device in sorted(reads.keys() | blocks.keys()):
-        one = reads.get(device, Reads())
+        one, weights = reads.get(device, Reads()), read.get(device, WeightsRead())
         if one.total or blocks[device]:
-            yield Place(device, one.dense, one.experts, one.kv, one.state, blocks[device], parameters[device], stored[device])
+            yield Place(device, one.dense, one.experts, one.kv, one.state, blocks[device], weights.parameters, weights.stored)
 
 
 def _draft(model: Model, tensors: tuple[Tensor, ...], settings: Settings, placement: Placement) -> Draft | None:

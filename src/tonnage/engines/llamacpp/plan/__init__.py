@@ -10,7 +10,7 @@ from tonnage.answer import Plan
 from tonnage.engines.llamacpp import answer, gpus_of
 from tonnage.engines.llamacpp.cache import cache_by_device
 from tonnage.engines.llamacpp.placement import HOST, Placement
-from tonnage.engines.llamacpp.plan.check import Checked, Task, check
+from tonnage.engines.llamacpp.plan.check import Checked, Task, hold, timed
 from tonnage.engines.llamacpp.plan.figures import plan_of
 from tonnage.engines.llamacpp.plan.layout import placed
 from tonnage.engines.llamacpp.plan.ledger import Ledger, ledger_of
@@ -85,8 +85,8 @@ def least_bytes(task: Task) -> int:
 
 def _found(task: Task, ledger: Ledger) -> Checked | None:
     """The fastest that fits; of those nearly as fast the one with plain flags."""
-    by_itself = check(task, task.question)
-    found = [by_itself] if by_itself.fits(task.machine) else []
+    by_itself = hold(task, task.question, 0.0)
+    found = [timed(task, by_itself)] if by_itself.fits(task.machine) else []
     if not found or len(task.machine.gpus) > 1:
         found += Rounds(task, ledger, by_itself).run()
     if not found:
@@ -95,7 +95,7 @@ def _found(task: Task, ledger: Ledger) -> Checked | None:
         return None
     least = min(checked.seconds for checked in found)
     chosen = min((checked for checked in found if checked.seconds <= SIMPLE * least), key=_effort)
-    return chosen if chosen is by_itself else check(task, chosen.question)
+    return chosen if chosen.reads else timed(task, chosen)
 
 
 def _as_fit_would(task: Task) -> list[Checked]:

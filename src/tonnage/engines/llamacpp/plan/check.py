@@ -58,8 +58,12 @@ class Checked(NamedTuple):
 
 def check(task: Task, question: Question) -> Checked:
     """What a placed question takes and how long a token is."""
-    held = hold(task, question, 0.0)
-    settings, placement = placement_of(question, task.model)
+    return timed(task, hold(task, question, 0.0))
+
+
+def timed(task: Task, held: Checked) -> Checked:
+    """The same with what a token reads, and its time by that."""
+    settings, placement = placement_of(held.question, task.model)
     reads = reads_by_device(task.model, task.tensors, settings, placement, task.depth)
     n = _pieces(task, settings, placement)
     seconds = seconds_per_token({device: read.total for device, read in reads.items()}, n, task.machine)
