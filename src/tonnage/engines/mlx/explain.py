@@ -1,14 +1,12 @@
 """Why a part has its size: the rule of mlx-lm with this question's numbers put in."""
 
-from collections.abc import Mapping
-
 from tonnage.answer import Explanation
+from tonnage.engines.formulas import Formulas, explained
 from tonnage.engines.mlx import answer
-from tonnage.errors import QuestionError, nearest
 from tonnage.model.types import Model
 from tonnage.question import Question
 
-FORMULAS: Mapping[str, tuple[str, str]] = {
+FORMULAS: Formulas = {
     "weights": ("weights", "bits per weight and 32 more per group, embedding and head too; norms in BF16; no vision tower"),
     "kv": ("keys and values", "KV heads x head x tokens, rounded up to 256; sliding layers window + chunk - 1"),
     "state": ("states", "channels x (taps - 1) x 2 bytes, and 4 bytes per element of states"),
@@ -18,9 +16,4 @@ FORMULAS: Mapping[str, tuple[str, str]] = {
 
 def explain(question: Question, model: Model, part: str) -> Explanation:
     """The explanation of `part`; QuestionError with the nearest names for a part there is none of."""
-    if part not in FORMULAS:
-        raise QuestionError(f"no part called {part!r}; there are {', '.join(FORMULAS)}", nearest(part, FORMULAS))
-    told, (title, formula) = answer(question, model), FORMULAS[part]
-    rows = [row for row in told.devices[0].parts if row.part == part]
-    steps = tuple(f"{told.devices[0].name}: {row.bytes:,} bytes" for row in rows) or ("nothing of it in this answer",)
-    return Explanation(title, formula, steps, f"{sum(row.bytes for row in rows):,} bytes", f"{told.engine}, read")
+    return explained(FORMULAS, part, lambda: answer(question, model))
