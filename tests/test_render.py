@@ -10,7 +10,7 @@ from model_files import sparse_gguf
 from tonnage.answer import Band, Part
 from tonnage.estimation import estimate
 from tonnage.question import Question, from_query
-from tonnage.render import FORMATS, Style, numbers, render
+from tonnage.render import FORMATS, Style, numbers, render, text
 from tonnage.render.text import bar, table
 from tonnage.source import open_question
 from tonnage.units import GIB
@@ -150,3 +150,23 @@ def test_gib(nbytes, expected):
 def test_tables_align():
     """Numbers stand to the right, and no line ends in blanks."""
     assert "a    n\nxx  10\ny    2" == table(["a", "n"], [["xx", "10"], ["y", "2"]], [1], Style())
+
+
+NARROW = Style(colour=False, bars=True, width=40)
+WIDE_ROWS = [["RTX 4090", "-8.25", "experts of 21 layers in RAM, or a quant of fewer bits"], ["H100", "7.10", "-"], ["B200", "90.00", ""]]
+
+
+def test_what_is_too_long_for_a_terminal_stands_below_its_row() -> None:
+    """Only the last column moves, under its title, and no line is wider than the terminal."""
+    lines = text.folded(["device", "spare", "fits with"], WIDE_ROWS, [1], NARROW).split("\n")
+
+    assert ["device    spare  fits with", "RTX 4090  -8.25"] == lines[:2]
+    assert ["    fits with: experts of 21 layers in", "    RAM, or a quant of fewer bits"] == lines[2:4]
+    assert ["H100       7.10  -", "B200      90.00"] == lines[4:]
+    assert all(len(line) <= NARROW.width for line in lines)
+
+
+def test_a_table_that_is_not_too_wide_stays_whole() -> None:
+    """Folded or not, it is the same."""
+    rows = [row[:2] for row in WIDE_ROWS]
+    assert text.table(["device", "spare"], rows, [1], NARROW) == text.folded(["device", "spare"], rows, [1], NARROW)

@@ -1,6 +1,6 @@
 """The answer as a table for a terminal of 80 columns; it reads the same without colour."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from tonnage.answer import DeviceAnswer, Estimate, Explanation, Part, Verdict
 from tonnage.question import Question
@@ -197,6 +197,25 @@ def _options(words: Iterable[str]) -> Iterator[str]:
         else:
             group = f"{group} {word}" if group else word
     yield group
+
+
+def width_of(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Characters of the widest line of a table."""
+    return sum(max(len(row[i]) for row in (titles, *rows)) + 2 for i in range(len(titles))) - 2
+
+
+def folded(titles: Sequence[str], rows: Sequence[Sequence[str]], right: Iterable[int], style: Style) -> str:
+    """A table for a narrow terminal: where it is still too wide, what its last column says stands below the row that it is too long for."""
+    last = len(titles) - 1
+    if width_of(titles, rows) <= style.width or last in set(right):
+        return table(titles, rows, right, style)
+    room = style.width - width_of(titles[:-1], [row[:-1] for row in rows]) - 2
+    short = [[*row[:-1], row[-1] if len(row[-1]) <= room else ""] for row in (titles, *rows)]
+    lines = table(short[0], short[1:], right, style).split("\n")
+    for i, row in reversed([*enumerate(rows, 1)]):
+        if row[-1] and len(row[-1]) > room:
+            lines[i + 1 : i + 1] = wrapped(f"{titles[-1]}: {row[-1]}", style, first="    ", rest="    ")
+    return "\n".join(lines)
 
 
 def table(columns: Iterable[str], rows: Iterable[Iterable[str]], right: Iterable[int], style: Style) -> str:

@@ -44,18 +44,16 @@ def run(call: Call) -> int:
         answers = [form.answer(row.answer) for row in rows if row.answer is not None]
         call.print(form.dumps({"schema": form.SCHEMA, **head, "answers": answers, "differences": shown}))
     else:
-        print_rows(call, COLUMNS, shown, head)
-        if call.format == "table" and (note := _of_weights(rows)):
-            call.print("\n" + note)
+        print_rows(call, COLUMNS, shown, head, _of_weights(rows))
     return int(bool(question.device) and not any(row["verdict"] in ("fits", "tight") for row in shown))
 
 
-def _of_weights(rows: Sequence[Row]) -> str:
-    """That the rows are not of the same weights, and how to make them so; empty where they are."""
-    recipes = {row.answer.weights.recipe for row in rows if row.answer is not None}
+def _of_weights(rows: Sequence[Row]) -> tuple[str, ...]:
+    """That the rows are not of the same weights, and how to make them so; none where they are."""
+    recipes = sorted({row.answer.weights.recipe for row in rows if row.answer is not None})
     if len(recipes) < 2:
-        return ""
-    return f"Not the same weights in all rows ({', '.join(sorted(recipes))}): each engine's own default. With -q fp8 the serving engines are alike."
+        return ()
+    return (f"Not the same weights in all rows ({', '.join(recipes)}): each engine's own default. With -q fp8 the serving engines are alike.",)
 
 
 def _shown(row: Row) -> dict[str, Any]:

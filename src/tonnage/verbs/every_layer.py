@@ -24,7 +24,7 @@ COLUMNS = (
     Column("gpu_bytes", "GPU GiB", numbers.gib, right=True),
     Column("host_bytes", "RAM GiB", numbers.gib, right=True),
     Column("gpu_read_bytes", "GPU reads", numbers.gib, right=True),
-    Column("host_read_bytes", "RAM reads", numbers.gib, right=True),
+    Column("host_read_bytes", "RAM reads", numbers.gib, right=True, narrow=False),
     Column("tokens_per_second", "tokens/s", lambda rate: "" if rate is None else f"{rate:.1f}", right=True),
     Column("spare_bytes", "spare GiB", lambda nbytes: "" if nbytes is None else f"{nbytes / GIB:.2f}", right=True),
     Column("fits", "fits", lambda fits: {True: "yes", False: "no", None: ""}[fits]),

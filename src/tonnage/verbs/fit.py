@@ -21,11 +21,11 @@ RUNS = ("fits", "tight", "offload")
 
 COLUMNS = (
     Column("device", "device"),
-    Column("usable_bytes", "usable GiB", numbers.gib, right=True),
+    Column("usable_bytes", "usable GiB", numbers.gib, right=True, narrow=False),
     Column("verdict", "verdict"),
     Column("margin_bytes", "spare GiB", lambda nbytes: f"{nbytes / GIB:.2f}", right=True),
     Column("max_context", "context to", lambda tokens: f"{tokens // 1024}K" if tokens >= 1024 else str(tokens or "-"), right=True),
-    Column("best_quant", "quant to", lambda name: name or "-"),
+    Column("best_quant", "quant to", lambda name: name or "-", narrow=False),
     Column("tokens_per_second", "tokens/s", lambda rate: "" if rate is None else numbers.rough(rate), right=True),
     Column("remedy", "fits with"),
 )

@@ -29,7 +29,7 @@ def _table(call: Call, rows: list[dict[str, Any]]) -> int:
 
     columns = (
         Column("name", "model"),
-        Column("hf_id", "hub id"),
+        Column("hf_id", "hub id", narrow=False),
         Column("architecture", "architecture", lambda name: name or "no rules yet"),
         Column("total", "parameters", lambda total: numbers.parameters(total) if total else "", right=True),
         Column("context", "context", lambda context: numbers.tokens(context) if context else "", right=True),

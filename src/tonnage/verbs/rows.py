@@ -14,6 +14,8 @@ class Column(NamedTuple):
     title: str
     show: Callable[[Any], str] = str
     right: bool = False
+    narrow: bool = True
+    """whether a terminal that is too narrow for the whole table shows it"""
 
 
 def print_rows(
@@ -43,13 +45,19 @@ def _print_notes(call: Call, notes: Sequence[str]) -> None:
 
 
 def _readable(call: Call, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> str:
-    titles = [column.title for column in columns]
-    cells = [[column.show(row[column.key]) for column in columns] for row in rows]
-    right = [i for i, column in enumerate(columns) if column.right]
     if call.format == "md":
         from tonnage.render import markdown
 
-        return markdown.write(titles, cells, right)
+        return markdown.write(*_shown(columns, rows))
     from tonnage.render import text
 
-    return text.table(titles, cells, right, style_of(call))
+    style, whole = style_of(call), _shown(columns, rows)
+    if not call.out.isatty() or text.width_of(*whole[:2]) <= style.width:
+        return text.table(*whole, style)
+    return text.folded(*_shown([column for column in columns if column.narrow], rows), style)
+
+
+def _shown(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]], list[int]]:
+    """Titles, cells, and which columns are flush right."""
+    cells = [[column.show(row[column.key]) for column in columns] for row in rows]
+    return [column.title for column in columns], cells, [i for i, column in enumerate(columns) if column.right]
